@@ -1,0 +1,98 @@
+# Every target sets up what it needs by itself: Debian with make, python3 (3.11 or newer) and
+# python3-venv is enough. Another Python: make test PYTHON=python3.12
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test quick long check bench venv clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN := runs/quickstart
+
+# Further arguments for pytest, as in: make quick ARGS="-k beam"
+ARGS ?=
+# What `make bench` runs: every benchmark, or BENCH="benchmarks/one.py benchmarks/two.py"
+BENCH ?= $(sort $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))
+
+# Compiled programs are kept, so that second runs start at once.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
+
+# Three sentences of the built-in grammar for `make demo`; the attention maps are of the first.
+SENTENCE ?= Last month, a clever writer fed these eight white dogs in the garden.
+SENTENCES ?= "$(SENTENCE)" \
+  "This girl drew the famous house that the farmer sold." \
+  "The singer will help the friendly journalist in the hospital in three weeks."
+
+help:
+	@echo "make demo    train a small translator, see its BLEU, translate with it (minutes)"
+	@echo "make test    all tests but the long ones"
+	@echo "make quick   the quick tests, before every commit"
+	@echo "make check   format, lint, types, examples in docstrings, direction of imports"
+	@echo "make bench   what produced the figures in docs/benchmarks.md (hours)"
+	@echo "make venv    only set up $(VENV)"
+	@echo "make clean   remove caches and $(VENV); runs/ stays"
+
+demo: $(STAMP)
+	$(BIN)/python launch.py train --config=experiments/quickstart.py --workdir=$(RUN) \
+	  --on_change=restart
+	@echo
+	@echo "Three sentences and their translations:"
+	@translations=$$(printf '%s\n' $(SENTENCES) | $(BIN)/python launch.py translate --workdir=$(RUN)) && \
+	  paste -d '\n' <(printf '%s\n' $(SENTENCES)) <(echo "$$translations")
+	$(BIN)/python launch.py inspect --workdir=$(RUN) --text="$(SENTENCE)"
+	@echo
+	@echo "The pictures (loss curve, attention maps) lie in $(RUN)/plots:"
+	@ls -1 $(RUN)/plots
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(ARGS)
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long" $(ARGS)
+
+# Exit code 5 of pytest: no test is marked long.
+long: $(STAMP)
+	@$(BIN)/python -m pytest --collect-only -q -m long $(ARGS) > /dev/null; code=$$?; \
+	  if [ $$code -eq 5 ]; then echo "No test is marked long."; exit 0; fi; \
+	  $(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy attention
+	$(BIN)/python -m pytest -q --doctest-modules attention
+	$(BIN)/python -m pytest -q tests/test_imports.py tests/test_tree.py
+
+bench: $(STAMP)
+	@test -n "$(BENCH)" || { echo "make: there is nothing in benchmarks/ yet" >&2; exit 1; }
+	@set -e; for file in $(BENCH); do echo "== $$file"; $(BIN)/python "$$file"; done
+
+venv: $(STAMP)
+
+# Empty, or the one line that says what to install.
+define PROBLEM
+$(shell command -v $(PYTHON) > /dev/null || { \
+    echo '$(PYTHON) is missing: apt-get install python3 python3-venv'; exit; }; \
+  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+    echo "$(PYTHON) is $$($(PYTHON) -V), 3.11 or newer is needed:" \
+    "apt-get install python3.11 python3.11-venv, then make PYTHON=python3.11"; exit; }; \
+  $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+    echo "$(PYTHON) has no venv module: apt-get install python3-venv")
+endef
+
+$(STAMP): requirements.txt pyproject.toml
+	$(if $(PROBLEM),$(error $(PROBLEM)))
+	@echo "Setting up $(VENV) from requirements.txt (once; about 1 GB, a minute or two) ..."
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

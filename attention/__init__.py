@@ -1,0 +1,17 @@
+"""Attention for JAX and Flax: every variant of the Transformer lectures as one small value."""
+
+from attention import kernels, masks, positions, shapes, variants
+from attention.kernels import softmax_attention
+from attention.models.transformer import Transformer
+from attention.modules.multi_head import MultiHead
+
+__all__ = [
+    "MultiHead",
+    "Transformer",
+    "kernels",
+    "masks",
+    "positions",
+    "shapes",
+    "softmax_attention",
+    "variants",
+]

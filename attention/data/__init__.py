@@ -1,0 +1,1 @@
+"""Data: reading parallel text, tokenizing it and making batches of constant shapes."""

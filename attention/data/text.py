@@ -1,0 +1,100 @@
+"""Parallel text from files: one sentence a line, UTF-8, plain or gzip."""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from attention.data.pairs import Pairs
+
+_LISTED = 12
+
+
+def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    r"""Yield the sentences of a byte stream as they arrive, one a line.
+
+    Lines end at `\n` and nowhere else (not at U+2028 or U+0085). One `\r` before the end and a
+    byte-order mark at the start are removed, a NUL becomes a space; empty lines are kept.
+
+    Args:
+        stream: lines with their ends, such as an open binary file or `sys.stdin.buffer`.
+        name: what to call the stream in an error.
+
+    Raises:
+        ValueError: a line is not valid UTF-8; the text names `name` and the line.
+    """
+    for number, raw in enumerate(stream, start=1):
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+            if not raw:
+                return
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name}, line {number}: byte 0x{raw[error.start]:02x} at position "
+                f"{error.start + 1} is not valid UTF-8: convert the text to UTF-8"
+            ) from None
+        yield line.replace("\0", " ")
+
+
+def read_lines(path: str | Path) -> list[str]:
+    r"""Read all sentences of a file, one a line, by the rules of `decode_lines`.
+
+    Args:
+        path: a UTF-8 text; a name that ends in `.gz` is read through gzip.
+
+    Raises:
+        ValueError: the file is empty, not UTF-8 (the line is named), or its gzip is damaged.
+        OSError: the file cannot be opened.
+    """
+    path = Path(path)
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        try:
+            lines = list(decode_lines(stream, str(path)))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: damaged gzip ({error}): compress the text again") from None
+    if not lines:
+        raise ValueError(f"{path}: the file is empty: it needs one sentence a line")
+    return lines
+
+
+def read_parallel(directory: str | Path, split: str, source_lang: str, target_lang: str) -> Pairs:
+    """Read one split of a parallel corpus, `DIRECTORY/SPLIT.LANG` or `DIRECTORY/SPLIT.LANG.gz`.
+
+    Line i of one side translates line i of the other; pairs with an empty side are kept.
+
+    Args:
+        directory: where the files lie.
+        split: such as `train`, `valid` or `test`.
+        source_lang: ending of the source side, such as `en`.
+        target_lang: ending of the target side, such as `de`.
+
+    Raises:
+        FileNotFoundError: a file or the directory is absent; the text lists what is there.
+        ValueError: the sides differ in their number of lines, or a file breaks `read_lines`' rules.
+    """
+    directory = Path(directory)
+    source_path = _find(directory, f"{split}.{source_lang}")
+    target_path = _find(directory, f"{split}.{target_lang}")
+    source, target = read_lines(source_path), read_lines(target_path)
+    if len(source) != len(target):
+        raise ValueError(
+            f"{source_path} has {len(source)} lines and {target_path} has {len(target)}: "
+            "line i of one must translate line i of the other, so the counts must be equal"
+        )
+    return Pairs(tuple(source), tuple(target))
+
+
+def _find(directory: Path, name: str) -> Path:
+    for path in (directory / name, directory / f"{name}.gz"):
+        if path.is_file():
+            return path
+    if not directory.is_dir():
+        raise FileNotFoundError(f"data directory {directory} does not exist: cannot read {name}")
+    there = sorted(p.name for p in directory.iterdir() if p.is_file() and "." in p.name)
+    listed = ", ".join(there[:_LISTED]) or "no file named SPLIT.LANG"
+    more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+    raise FileNotFoundError(f"{directory} has no {name} or {name}.gz: it has {listed}{more}")

@@ -1,0 +1,124 @@
+"""Greedy decoding, and the loop that any choice of one next token for each row runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from attention.decoding.ranking import log_normaliser, top_k
+from attention.decoding.steps import Cache, Step, check_step, limits
+
+
+class Decoded(NamedTuple):
+    """One sequence a row.
+
+    Attributes:
+      tokens_BT: int32, without bos; eos included if it came, pad after it.
+      lengths_B: int32, tokens including eos.
+      scores_B: summed log-probability of the tokens, in nats.
+    """
+
+    tokens_BT: jax.Array
+    lengths_B: jax.Array
+    scores_B: jax.Array
+
+
+def greedy(
+    step: Step,
+    cache: Cache,
+    *,
+    batch: int,
+    bos: int,
+    eos: int,
+    pad: int,
+    max_length: int,
+    limit_B: Any = None,
+) -> Decoded:
+    """Follows the most probable token of every step, until eos or the row's limit.
+
+    A row's result never depends on the other rows. Among equals the lowest token wins.
+
+    Args:
+      step: reads a token a row, gives the next one's logits and the cache (see ``Step``).
+      cache: what the step starts from; every leaf has the batch first.
+      batch: number of rows, B.
+      bos: the token read first.
+      eos: the token that ends a row.
+      pad: what stands after the end.
+      max_length: most tokens of a row, eos included, T.
+      limit_B: integers, each row's own maximum in [0, T]; it ends there, with or without eos.
+
+    Returns:
+      Decoded, with T = max_length.
+
+    Raises:
+      ValueError: a size, a shape or a special token is out of range; the text says which.
+
+    Cost: as many steps as the longest row has tokens.
+    """
+
+    def best(logits_BV: jax.Array, t: jax.Array) -> jax.Array:
+        return top_k(logits_BV, 1)[1][:, 0]
+
+    dtype = check_step(step, cache, batch=batch, bos=bos, eos=eos, pad=pad, max_length=max_length)
+    limit_B = limits(limit_B, batch, max_length)
+    return follow(
+        step, cache, best, limit_B, bos=bos, eos=eos, pad=pad, length=max_length, dtype=dtype
+    )
+
+
+class _State(NamedTuple):
+    t: jax.Array
+    cache: Cache
+    last_B: jax.Array
+    open_B: jax.Array
+    decoded: Decoded
+
+
+def follow(
+    step: Step,
+    cache: Cache,
+    choose: Callable[[jax.Array, jax.Array], jax.Array],
+    limit_B: jax.Array,
+    *,
+    bos: int,
+    eos: int,
+    pad: int,
+    length: int,
+    dtype: Any,
+) -> Decoded:
+    """Appends ``choose(logits_BV, t)`` to every open row until none is open."""
+    batch = limit_B.shape[0]
+
+    def advance(state: _State) -> _State:
+        t, open_B, decoded = state.t, state.open_B, state.decoded
+        logits_BV, cache = step(state.cache, state.last_B)
+        logits_BV = logits_BV.astype(dtype)
+        chosen_B = choose(logits_BV, t).astype(jnp.int32)
+        logit_B = jnp.take_along_axis(logits_BV, chosen_B[:, None], axis=1, mode="clip")[:, 0]
+        log_prob_B = jnp.minimum(logit_B - log_normaliser(logits_BV), 0)
+        token_B = jnp.where(open_B, chosen_B, pad)
+        decoded = Decoded(
+            lax.dynamic_update_index_in_dim(decoded.tokens_BT, token_B, t, axis=1),
+            decoded.lengths_B + open_B,
+            decoded.scores_B + jnp.where(open_B, log_prob_B, 0),
+        )
+        open_B = open_B & (chosen_B != eos) & (t + 1 < limit_B)
+        return _State(t + 1, cache, token_B, open_B, decoded)
+
+    start = _State(
+        t=jnp.int32(0),
+        cache=cache,
+        last_B=jnp.full((batch,), bos, jnp.int32),
+        open_B=limit_B > 0,
+        decoded=Decoded(
+            jnp.full((batch, length), pad, jnp.int32),
+            jnp.zeros((batch,), jnp.int32),
+            jnp.zeros((batch,), dtype),
+        ),
+    )
+    return lax.while_loop(lambda state: jnp.any(state.open_B), advance, start).decoded

@@ -1,0 +1,144 @@
+"""BLEU (Papineni et al. 2002) and chrF++ (Popović 2017) of a corpus, by sacreBLEU (Post 2018)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Comparison(NamedTuple):
+    """How a system's score stands to a baseline's, by one metric.
+
+    Attributes:
+      baseline: the baseline's score, 0 to 100.
+      system: the system's score, 0 to 100.
+      p_value: how often resampling gives a difference this large by chance; 1 for equal scores.
+      mean: the system's mean score over the resampled corpora.
+      interval: half the width of its 95% confidence interval.
+      signature: sacreBLEU's record of how the score was computed.
+    """
+
+    baseline: float
+    system: float
+    p_value: float
+    mean: float
+    interval: float
+    signature: str
+
+
+def corpus_scores(
+    hypotheses: Sequence[str], references: Sequence[str], target_lang: str
+) -> dict[str, Any]:
+    """Scores detokenised text against one reference a sentence, case mattering.
+
+    BLEU counts n-grams of words up to 4 (smoothing "exp"), in words as sacreBLEU tokenises the
+    target language. chrF++ counts n-grams of characters up to 6 and of words up to 2.
+
+    Args:
+      hypotheses: what the system wrote, detokenised.
+      references: what it should have written, in the same order.
+      target_lang: the language's code, such as "de", "zh" or "pt-BR".
+
+    Returns:
+      "bleu" and "chrf" from 0 to 100, and their sacreBLEU signatures "signature" and
+      "chrf_signature".
+
+    Raises:
+      ValueError: counts differ, or there is no sentence.
+
+    >>> scores = corpus_scores(["Ein Hund läuft."], ["Ein Hund läuft."], "de")
+    >>> round(scores["bleu"]), round(scores["chrf"])
+    (100, 100)
+    """
+    _check_counts(hypotheses=hypotheses, references=references)
+    scores, signatures = {}, {}
+    for name, metric in _metrics(target_lang).items():
+        scores[name] = metric.corpus_score(list(hypotheses), [list(references)]).score
+        signatures[name] = str(metric.get_signature())
+    return {
+        "bleu": scores["bleu"],
+        "chrf": scores["chrf"],
+        "signature": signatures["bleu"],
+        "chrf_signature": signatures["chrf"],
+    }
+
+
+def paired_bootstrap(
+    baseline: Sequence[str],
+    system: Sequence[str],
+    references: Sequence[str],
+    target_lang: str,
+    *,
+    samples: int = 1000,
+) -> dict[str, Comparison]:
+    """Tests whether two systems differ, by paired bootstrap resampling (Koehn 2004).
+
+    Sentences are drawn with sacreBLEU's own seed, so that a comparison can be repeated.
+
+    Args:
+      baseline: what the system compared with wrote, detokenised.
+      system: what the system of interest wrote, in the same order.
+      references: what they should have written.
+      target_lang: the language's code.
+      samples: corpora drawn.
+
+    Returns:
+      A Comparison under "bleu" and one under "chrf".
+
+    Raises:
+      ValueError: counts differ, there is no sentence, or samples is below 1.
+    """
+    _check_counts(baseline=baseline, system=system, references=references)
+    if samples < 1:
+        raise ValueError(f"samples is {samples}; it needs to be at least 1")
+    from sacrebleu.significance import PairedTest
+
+    named = [("baseline", list(baseline)), ("system", list(system))]
+    metrics = _metrics(target_lang)
+    test = PairedTest(named, metrics, [list(references)], test_type="bs", n_samples=samples)
+    signatures, scores = test()
+    comparisons = {}
+    # sacreBLEU answers under names of its own (BLEU, chrF2++), in the order of the metrics.
+    for name, its_name in zip(metrics, signatures, strict=True):
+        before, after = scores[its_name]
+        # Of equal systems no sample is above the mean difference, 0, and sacreBLEU's p is near 0.
+        p_value = 1.0 if before.score == after.score else float(after.p_value)
+        comparisons[name] = Comparison(
+            float(before.score),
+            float(after.score),
+            p_value,
+            float(after.mean),
+            float(after.ci),
+            str(signatures[its_name]),
+        )
+    return comparisons
+
+
+def _metrics(target_lang: str) -> dict[str, Any]:
+    from sacrebleu.metrics import BLEU, CHRF
+
+    return {"bleu": BLEU(tokenize=_tokeniser(target_lang)), "chrf": CHRF(word_order=2)}
+
+
+def _tokeniser(target_lang: str) -> str:
+    """The name of sacreBLEU's tokeniser for a language: words for BLEU to count."""
+    language = target_lang.lower().replace("_", "-").split("-")[0]
+    if language == "zh":
+        return "zh"
+    if language == "ja":
+        mecab = all(importlib.util.find_spec(name) for name in ("MeCab", "ipadic"))
+        return "ja-mecab" if mecab else "char"
+    return "13a"
+
+
+def _check_counts(**texts: Sequence[str]) -> None:
+    counts = {name: len(lines) for name, lines in texts.items()}
+    for name, lines in texts.items():
+        if isinstance(lines, str):
+            raise TypeError(f"{name} is one string; it needs to be a list with one a sentence")
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"counts differ: {listed}; each sentence needs one of each")
+    if 0 in counts.values():
+        raise ValueError("there are no sentences to score; a split needs at least one")

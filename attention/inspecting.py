@@ -1,0 +1,88 @@
+"""Pictures of what a trained Transformer attends to while it translates one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from attention import build, trained
+from attention.analysis.matrices import effective_matrix
+from attention.analysis.plots import attention_map
+from attention.data.examples import encode_sources
+from attention.data.tokenizer import BOS, PAD
+from attention.shapes import Attend
+from attention.trained import Trained
+
+
+def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list[Path]:
+    """Translates a sentence and draws the model's attention to ``workdir/plots``.
+
+    Rows ask, columns are asked. ``cross.png`` is the mean over decoder layers and heads,
+    ``cross_heads.png``, ``encoder.png`` and ``decoder.png`` the heads of the last layer.
+
+    Returns:
+      The pictures.
+
+    Raises:
+      ValueError: the text is blank.
+    """
+    if not text.strip():
+        raise ValueError("text is blank: give a sentence to look at")
+    run = trained.load(workdir, checkpoint)
+    (source_S,), _ = encode_sources([text], run.task.tokenizer, run.config["data"]["max_length"])
+    target_T = _translation(run, source_S)
+    pieces = run.task.tokenizer.pieces
+    said, read = pieces(target_T), ["<s>", *pieces(target_T[:-1])]
+    source = pieces(source_S)
+    maps = _maps(run, source_S, np.concatenate([[BOS], target_T[:-1]]))
+    cross_LHTS = np.stack(maps["cross"])
+    translation = run.task.texts(target_T[None])[0]
+    print(translation)
+    folder = Path(workdir) / "plots"
+    title = f"{text}\n{translation}"
+    pictures = [
+        attention_map(cross_LHTS.mean(axis=(0, 1)), said, source, folder / "cross.png", title),
+        attention_map(cross_LHTS[-1], said, source, folder / "cross_heads.png", title),
+        attention_map(maps["encoder"][-1], source, source, folder / "encoder.png", text),
+        attention_map(maps["decoder"][-1], read, read, folder / "decoder.png", translation),
+    ]
+    for picture in pictures:
+        print(f"attention map: {picture}", file=sys.stderr)
+    return pictures
+
+
+def _translation(run: Trained, source_S: np.ndarray) -> np.ndarray:
+    """The tokens of the best translation, its end included."""
+    beams = run.judge.search(run.params, run.model_state, source_S[None], build.search(run.config))
+    tokens_T = np.asarray(beams.tokens_BNT)[0, 0]
+    return tokens_T[tokens_T != PAD]
+
+
+def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """Effective matrices [H, Q, K] of every layer by place."""
+    model = run.task.model
+    _, sown = model.apply(
+        {"params": run.params, **run.model_state},
+        source_S[None],
+        target_T[None].astype(np.int32),
+        mutable=["intermediates"],
+    )
+    layers = sown["intermediates"]
+
+    def matrices(side: str, module: str, attend: Attend) -> list[np.ndarray]:
+        found = []
+        for number in range(model.layers):
+            inputs: Any = layers[f"{side}_layers_{number}"][module]["attended"][0]
+            found.append(np.asarray(effective_matrix(attend, {}, {}, *inputs)[0]))
+        return found
+
+    with jax.default_matmul_precision("float32"):
+        return {
+            "encoder": matrices("encoder", "self_attention", model.encoder),
+            "decoder": matrices("decoder", "self_attention", model.decoder),
+            "cross": matrices("decoder", "cross_attention", model.cross),
+        }

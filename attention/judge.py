@@ -1,0 +1,88 @@
+"""Evaluates a translation task on one split: loss given gold, and scores of what is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from attention.data.buckets import Bucket
+from attention.data.examples import encode_all
+from attention.data.ordered import eval_batches, source_batches
+from attention.data.pairs import Pairs
+from attention.decoding import Beams
+from attention.evaluation.scores import corpus_scores
+from attention.shapes import Tree
+from attention.tasks.translation import Search, Translation
+from attention.training.devices import shard_batch
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A task with all that evaluating it needs; made once, so that nothing compiles twice.
+
+    Attributes:
+      task: what is judged.
+      mesh: devices over which batches are split.
+      buckets: batch shapes.
+      batch_tokens: source tokens of a batch.
+      target_lang: picks BLEU's tokenisation.
+    """
+
+    task: Translation
+    mesh: Mesh
+    buckets: Sequence[Bucket]
+    batch_tokens: int
+    target_lang: str
+
+    @cached_property
+    def search(self) -> Callable[..., Beams]:
+        """The task's search, compiled once for each shape and each ``Search``."""
+        return jax.jit(self.task.search, static_argnums=3)
+
+    @cached_property
+    def _loss(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
+        return jax.jit(self.task.eval_loss)
+
+    def loss(self, params: Tree, model_state: Tree, pairs: Pairs) -> float:
+        """Nats per target token given gold, over every sentence."""
+        examples = encode_all(pairs, self.task.tokenizer)
+        batches = eval_batches(examples, batch_tokens=self.batch_tokens, buckets=self.buckets)
+        total = weight = 0.0
+        for batch in batches:
+            part, tokens = self._loss(params, model_state, shard_batch(batch, self.mesh))
+            total, weight = total + float(part), weight + float(tokens)
+        return total / weight
+
+    def translate(
+        self, params: Tree, model_state: Tree, sources: Sequence[np.ndarray], search: Search
+    ) -> list[list[tuple[str, float]]]:
+        """The ``search.nbest`` best translations of each token list, with their scores, in order."""
+        found: list[list[tuple[str, float]]] = [[] for _ in sources]
+        # Beams of one sentence stand side by side, so a batch is cut by their number.
+        tokens = max(1, self.batch_tokens // search.beams)
+        for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
+            placed = shard_batch(batch, self.mesh)
+            beams = self.search(params, model_state, placed["source_BS"], search)
+            tokens_BNT, scores_BN = np.asarray(beams.tokens_BNT), np.asarray(beams.scores_BN)
+            for row, index in enumerate(np.asarray(batch["index_B"])):
+                if index >= 0:
+                    texts = self.task.texts(tokens_BNT[row])
+                    found[index] = list(zip(texts, map(float, scores_BN[row]), strict=True))
+        return found
+
+    def report(
+        self, params: Tree, model_state: Tree, pairs: Pairs, search: Search
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Loss and scores over every sentence, and the translations."""
+        examples = encode_all(pairs, self.task.tokenizer)
+        found = self.translate(params, model_state, examples.source, search)
+        hypotheses = [best[0][0] for best in found]
+        report: dict[str, Any] = {"loss": self.loss(params, model_state, pairs)}
+        report |= corpus_scores(hypotheses, list(pairs.target), self.target_lang)
+        return report | {"examples": len(pairs), "sentences": len(hypotheses)}, hypotheses

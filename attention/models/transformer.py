@@ -1,0 +1,191 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017, "Attention Is All You Need")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from attention.masks import Causal, Lengths
+from attention.modules.dropout import Dropout
+from attention.modules.embeddings import SinusoidalPositions, TokenEmbedding
+from attention.modules.feed_forward import FeedForward
+from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head
+from attention.positions import Rotary
+from attention.shapes import Attend, Tree
+from attention.variants.softmax import Softmax
+
+
+class Transformer(nn.Module):
+    """Maps source tokens and the target so far to logits of the next target token.
+
+    Sequences are padded at the end with ``pad``. Training (dropout) is on when an rng named
+    "dropout" is given to ``apply``.
+
+    Attributes:
+      vocab_size: tokens V of the vocabulary that both sides share.
+      size: features M.
+      heads: heads of each attention; must divide M.
+      layers: layers of the encoder and of the decoder.
+      encoder, decoder, cross: the three attentions, values from ``attention.variants``.
+      feed_forward: makes a feed-forward layer.
+      norm: makes a normalisation, given ``dtype``.
+      pre_norm: normalise before each sublayer, and once at the end, rather than after.
+      positions: makes the module that adds positions, or None.
+      rotary: rotary positions of the self-attentions, or None.
+      dropout: rate on embeddings and on each sublayer's output.
+      tied: one table for source, target and output (section 3.4); else three.
+      remat: recompute each layer in the backward pass rather than store it.
+      pad: the padding token.
+      dtype: compute dtype; parameters are float32.
+
+        >>> import jax, jax.numpy as jnp
+        >>> model = Transformer(vocab_size=11, size=8, heads=2, layers=1)
+        >>> source_BS, target_BT = jnp.array([[4, 5, 1]]), jnp.array([[3, 6]])
+        >>> variables = model.init(jax.random.key(0), source_BS, target_BT)
+        >>> model.apply(variables, source_BS, target_BT).shape
+        (1, 2, 11)
+    """
+
+    vocab_size: int
+    size: int = 512
+    heads: int = 8
+    layers: int = 6
+    encoder: Attend = Softmax()
+    decoder: Attend = Softmax()
+    cross: Attend = Softmax()
+    feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
+    norm: Callable[..., nn.Module] = nn.LayerNorm
+    pre_norm: bool = False
+    positions: Callable[[], nn.Module] | None = SinusoidalPositions
+    rotary: Rotary | None = None
+    dropout: float = 0.0
+    tied: bool = True
+    remat: bool = False
+    pad: int = 0
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        embedding = partial(TokenEmbedding, self.vocab_size, self.size, self.dtype)
+        self.source_embedding = embedding()
+        self.target_embedding = self.source_embedding if self.tied else embedding()
+        self.output_embedding = self.source_embedding if self.tied else embedding()
+        if self.positions is not None:
+            self.source_positions, self.target_positions = self.positions(), self.positions()
+        self.source_dropout, self.target_dropout = Dropout(self.dropout), Dropout(self.dropout)
+        norm = partial(self.norm, dtype=self.dtype)
+        parts = dict(
+            feed_forward=partial(self.feed_forward, dtype=self.dtype),
+            residual=partial(Residual, norm, self.pre_norm, self.dropout),
+        )
+        remat = nn.remat if self.remat else lambda layer: layer
+        encoder_layer, decoder_layer = remat(EncoderLayer), remat(DecoderLayer)
+        attention = partial(multi_head, self.heads, rotary=self.rotary, dtype=self.dtype)
+        self.encoder_layers = [
+            encoder_layer(attention=attention(self.encoder), **parts) for _ in range(self.layers)
+        ]
+        self.decoder_layers = [
+            decoder_layer(attention=attention(self.decoder), cross=attention(self.cross), **parts)
+            for _ in range(self.layers)
+        ]
+        if self.pre_norm:
+            self.encoder_norm, self.decoder_norm = norm(), norm()
+
+    def __call__(self, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
+        """Logits for the token after each of ``target_BT`` (teacher forcing).
+
+        Args:
+          source_BS: int source tokens.
+          target_BT: int decoder inputs, beginning with the start token.
+
+        Returns:
+          logits_BTV, at least float32.
+        """
+        lengths_B = self.lengths(source_BS)
+        memory_BSM = self.encode(source_BS)
+        return self.decode(
+            self.embed_target(target_BT), memory_BSM, lengths_B, self.lengths(target_BT)
+        )
+
+    def lengths(self, tokens_BT: jax.Array) -> jax.Array:
+        """Tokens before the padding, a row."""
+        return (tokens_BT != self.pad).sum(axis=1)
+
+    def encode(self, source_BS: jax.Array) -> jax.Array:
+        """The memory: source tokens [B, S] to vectors [B, S, M]."""
+        mask = Lengths(self.lengths(source_BS))
+        x_BSM = self.source_embedding(source_BS)
+        if self.positions is not None:
+            x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
+        x_BSM = self.source_dropout(x_BSM)
+        for layer in self.encoder_layers:
+            x_BSM = layer(x_BSM, mask)
+        return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
+
+    def embed_target(self, tokens: jax.Array) -> jax.Array:
+        """Target vectors, before positions: of ids [B, T] or of weights over tokens [B, T, V]."""
+        return self.target_embedding(tokens)
+
+    def decode(
+        self,
+        y_BTM: jax.Array,
+        memory_BSM: jax.Array,
+        source_lengths_B: jax.Array,
+        target_lengths_B: jax.Array,
+    ) -> jax.Array:
+        """Logits of a whole target at once, from ``embed_target``'s vectors."""
+        self_mask = Causal() & Lengths(target_lengths_B)
+        cross_mask = Lengths(target_lengths_B, source_lengths_B)
+        y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
+        for layer in self.decoder_layers:
+            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask)
+        return self._logits(y_BTM)
+
+    def start(self, source_BS: jax.Array, *, length: int) -> tuple[Tree, Tree]:
+        """What decoding needs: the memory, projected once, and an empty cache.
+
+        Args:
+          source_BS: int source tokens.
+          length: the most target positions that will be decoded.
+
+        Returns:
+          (memory, cache): the memory is constant; every leaf of the cache has the batch first,
+          and may be repeated row by row (beams) while the memory is not.
+        """
+        mask = Lengths(None, self.lengths(source_BS))
+        memory_BSM = self.encode(source_BS)
+        rows = source_BS.shape[0]
+        memory = {
+            "lengths_B": self.lengths(source_BS),
+            "layers": [layer.project_memory(memory_BSM, mask) for layer in self.decoder_layers],
+        }
+        cache = {
+            "pos_B": jnp.zeros((rows,), jnp.int32),
+            "layers": [layer.start(rows, length, self.size) for layer in self.decoder_layers],
+        }
+        return memory, cache
+
+    def extend(self, memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
+        """Logits [B, V] of the token after ``token_B``, and the cache one position on."""
+        cross_mask = Lengths(None, memory["lengths_B"])
+        pos_B1 = cache["pos_B"][:, None]
+        y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
+        caches = []
+        for layer, kept, asked in zip(
+            self.decoder_layers, cache["layers"], memory["layers"], strict=True
+        ):
+            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask)
+            caches.append(kept)
+        return self._logits(y_B1M)[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
+
+    def _place(self, y_BTM: jax.Array, pos_BT: jax.Array) -> jax.Array:
+        if self.positions is not None:
+            y_BTM = self.target_positions(y_BTM, pos_BT)
+        return self.target_dropout(y_BTM)
+
+    def _logits(self, y_BTM: jax.Array) -> jax.Array:
+        return self.output_embedding.logits(self.decoder_norm(y_BTM) if self.pre_norm else y_BTM)

@@ -1,0 +1,1 @@
+"""Thin Flax Linen modules around the pure functions."""

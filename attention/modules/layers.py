@@ -1,0 +1,119 @@
+"""Encoder and decoder layers: sublayers with residual connections, normalised before or after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from attention.modules.dropout import Dropout
+from attention.modules.multi_head import MultiHead
+from attention.shapes import Tree
+
+Make = Callable[..., nn.Module]  # makes a fresh module, so that no two layers share parameters
+
+
+class Residual(nn.Module):
+    """x + dropout(f(x)), normalised after (Vaswani et al. 2017) or before f (pre-norm).
+
+    Attributes:
+      norm: makes the normalisation.
+      pre: normalise f's input rather than the sum.
+      dropout: rate on f's output.
+    """
+
+    norm: Make
+    pre: bool
+    dropout: float
+
+    def setup(self) -> None:
+        self.normalise = self.norm()
+        self.drop = Dropout(self.dropout)
+
+    def __call__(self, x_BTM: jax.Array, f: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        if self.pre:
+            return x_BTM + self.drop(f(self.normalise(x_BTM)))
+        return self.normalise(x_BTM + self.drop(f(x_BTM)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward.
+
+    Attributes:
+      attention: makes the self-attention.
+      feed_forward: makes the feed-forward layer.
+      residual: makes the wrapping of each.
+    """
+
+    attention: Make
+    feed_forward: Make
+    residual: Make
+
+    def setup(self) -> None:
+        self.self_attention, self.self_residual = self.attention(), self.residual()
+        self.ff, self.ff_residual = self.feed_forward(), self.residual()
+
+    def __call__(self, x_BTM: jax.Array, mask: Any) -> jax.Array:
+        x_BTM = self.self_residual(x_BTM, lambda x: self.self_attention(x, mask=mask))
+        return self.ff_residual(x_BTM, self.ff)
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention to a memory, then feed-forward."""
+
+    attention: Make
+    cross: Make
+    feed_forward: Make
+    residual: Make
+
+    def setup(self) -> None:
+        self.self_attention, self.self_residual = self.attention(), self.residual()
+        self.cross_attention, self.cross_residual = self.cross(), self.residual()
+        self.ff, self.ff_residual = self.feed_forward(), self.residual()
+
+    def __call__(
+        self, y_BTM: jax.Array, memory_BSM: jax.Array, self_mask: Any, cross_mask: Any
+    ) -> jax.Array:
+        y_BTM = self.self_residual(y_BTM, lambda y: self.self_attention(y, mask=self_mask))
+        y_BTM = self.cross_residual(
+            y_BTM, lambda y: self.cross_attention(y, memory_BSM, mask=cross_mask)
+        )
+        return self.ff_residual(y_BTM, self.ff)
+
+    def project_memory(self, memory_BSM: jax.Array, mask: Any) -> Tree:
+        """The memory's keys and values, computed once for all steps."""
+        return self.cross_attention.project_memory(memory_BSM, mask)
+
+    def start(self, batch: int, length: int, model_size: int) -> Tree:
+        """An empty cache for ``length`` positions of self-attention."""
+        return self.self_attention.start(batch, length, model_size)
+
+    def extend(
+        self, cache: Tree, y_B1M: jax.Array, pos_B1: jax.Array, memory: Tree, cross_mask: Any
+    ) -> tuple[jax.Array, Tree]:
+        """One more position of each row.
+
+        Rows may be a multiple of the memory's batch (the beams of one sentence stand together):
+        they ask the memory as so many queries of one row, so that it is never copied.
+        """
+        kept: dict[str, Tree] = {}
+
+        def attend(y: jax.Array) -> jax.Array:
+            out, kept["cache"] = self.self_attention.extend(cache, y, pos_B1)
+            return out
+
+        def ask(y: jax.Array) -> jax.Array:
+            grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
+            return self.cross_attention.cross(grouped, memory, cross_mask).reshape(y.shape)
+
+        y_B1M = self.self_residual(y_B1M, attend)
+        y_B1M = self.cross_residual(y_B1M, ask)
+        return self.ff_residual(y_B1M, self.ff), kept["cache"]
+
+
+def multi_head(heads: int, attend: Any, rotary: Any = None, dtype: Any = jnp.float32) -> Make:
+    """A maker of ``MultiHead`` layers of these hyperparameters."""
+    return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype)

@@ -1,0 +1,155 @@
+"""Multi-head attention around any Attend (Vaswani et al. 2017, section 3.2.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from attention.masks import as_mask
+from attention.modules.projections import FromHeads, ToHeads
+from attention.positions import Rotary
+from attention.shapes import Attend, Sizes, Tree
+from attention.variants.softmax import Softmax
+
+Memory = tuple[jax.Array, jax.Array]  # the keys and values of what is asked: k_BKHD, v_BKHE
+
+
+class MultiHead(nn.Module):
+    """Projects to heads, lets each attend, and projects back.
+
+    The parameters have the names and shapes of flax's ``MultiHeadDotProductAttention``. Training
+    (dropout) is on when an rng named "dropout" is given to ``apply``.
+
+    Attributes:
+      heads: number of heads H; must divide ``features``.
+      attend: the attention, a value from ``attention.variants``.
+      features: size of all queries together (H·D); the input's M by default.
+      rotary: rotary positions for self-attention, or None.
+      dtype: compute dtype; parameters are float32.
+
+        >>> import jax, jax.numpy as jnp
+        >>> layer = MultiHead(heads=2)
+        >>> x_BTM = jnp.ones((1, 5, 8))
+        >>> variables = layer.init(jax.random.key(0), x_BTM)
+        >>> layer.apply(variables, x_BTM).shape
+        (1, 5, 8)
+    """
+
+    heads: int
+    attend: Attend = Softmax()
+    features: int | None = None
+    rotary: Rotary | None = None
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.query = ToHeads(self.heads, self.features, self.dtype)
+        self.key = ToHeads(self.heads, self.features, self.dtype)
+        self.value = ToHeads(self.heads, self.features, self.dtype)
+        self.out = FromHeads(self.dtype)
+
+    def __call__(
+        self,
+        x_BQM: jax.Array,
+        memory_BKM: jax.Array | None = None,
+        mask: Any = None,
+        *,
+        bias: jax.Array | None = None,
+    ) -> jax.Array:
+        """Self-attention over x, or cross-attention from x to a memory.
+
+        Args:
+          x_BQM: what asks.
+          memory_BKM: what is asked; x itself if None.
+          mask: who may look at whom (a Mask, a boolean array, or None for all).
+          bias: added to the scores, broadcastable to [B, H, Q, K].
+
+        Returns:
+          out_BQM; a query that sees nothing gets the output projection's bias alone.
+
+        Raises:
+          NotImplementedError: the attention cannot do what is asked.
+          ValueError: the heads do not divide the features, or shapes do not fit.
+        """
+        if memory_BKM is not None:
+            return self.cross(x_BQM, self.project_memory(memory_BKM, mask), mask, bias=bias)
+        x_BTM = _zero_padding(x_BQM, mask, queries=True)
+        pos_BT = jnp.arange(x_BTM.shape[1])[None, :]
+        q_BTHD, k_BTHD, v_BTHE = self._project(x_BTM, pos_BT)
+        return self._attend(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM)
+
+    def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
+        """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
+        memory_BKM = _zero_padding(memory_BKM, mask, queries=False)
+        return self.key(memory_BKM), self.value(memory_BKM)
+
+    def cross(
+        self, x_BQM: jax.Array, memory: Memory, mask: Any = None, *, bias: jax.Array | None = None
+    ) -> jax.Array:
+        """Cross-attention from x to what ``project_memory`` made."""
+        if not self.attend.abilities.cross:
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot attend across two sequences; "
+                "use Softmax, or another attention that declares cross"
+            )
+        x_BQM = _zero_padding(x_BQM, mask, queries=True)
+        k_BKHD, v_BKHE = memory
+        return self._attend(self.query(x_BQM), k_BKHD, v_BKHE, mask, bias, x_BQM)
+
+    def start(self, batch: int, length: int, model_size: int) -> Tree:
+        """An empty cache of ``length`` positions for ``extend``."""
+        if self.attend.abilities.decoding != "cached":
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot decode from a cache; "
+                "use an attention that declares cached decoding"
+            )
+        size = (self.features or model_size) // self.heads
+        sizes = Sizes(self.heads, size, size, model_size)
+        return self.attend.start({}, {}, sizes, batch, length, self.dtype)
+
+    def extend(
+        self, cache: Tree, x_BQM: jax.Array, pos_BQ: jax.Array, mask: Any = None
+    ) -> tuple[jax.Array, Tree]:
+        """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached."""
+        q_BQHD, k_BQHD, v_BQHE = self._project(x_BQM, pos_BQ)
+        out_BQHE, cache = self.attend.extend({}, {}, cache, q_BQHD, k_BQHD, v_BQHE, mask)
+        return self.out(out_BQHE, x_BQM.shape[-1]), cache
+
+    def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
+        q_BTHD, k_BTHD, v_BTHE = self.query(x_BTM), self.key(x_BTM), self.value(x_BTM)
+        if self.rotary is not None:
+            q_BTHD, k_BTHD = (self.rotary.rotate(y, pos_BT) for y in (q_BTHD, k_BTHD))
+        return q_BTHD, k_BTHD, v_BTHE
+
+    def _attend(
+        self,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        bias: jax.Array | None,
+        x_BQM: jax.Array,
+    ) -> jax.Array:
+        if bias is not None and not self.attend.abilities.bias:
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot add a bias to its scores; "
+                "use Softmax, or another attention that declares bias"
+            )
+        self.sow("intermediates", "attended", (q_BQHD, k_BKHD, mask))
+        rng = self.make_rng("dropout") if self.has_rng("dropout") else None
+        out_BQHE, _ = self.attend.attend(
+            {}, {}, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
+        )
+        return self.out(out_BQHE, x_BQM.shape[-1])
+
+
+def _zero_padding(x_BTM: jax.Array, mask: Any, *, queries: bool) -> jax.Array:
+    """Zeroes padded positions before the first product, so that a NaN there stays there."""
+    if mask is None:
+        return x_BTM
+    length = x_BTM.shape[1]
+    q_BT, k_BT = as_mask(mask).padding(length, length)
+    valid_BT = q_BT if queries else k_BT
+    return x_BTM if valid_BT is None else jnp.where(valid_BT[..., None], x_BTM, 0)

@@ -1,0 +1,67 @@
+"""From features to heads and back, with flax's parameter names and shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+_glorot_in = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2))
+_glorot_out = nn.initializers.variance_scaling(
+    1.0, "fan_avg", "uniform", in_axis=(0, 1), out_axis=2
+)
+
+
+class ToHeads(nn.Module):
+    """x W + b, cut into heads: kernel [M, H, D], bias [H, D]."""
+
+    heads: int
+    features: int | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BTM: jax.Array) -> jax.Array:
+        model_size = x_BTM.shape[-1]
+        features = model_size if self.features is None else self.features
+        if features % self.heads:
+            raise ValueError(
+                f"heads={self.heads} does not divide {features} features; "
+                f"choose a head count that divides {features}"
+            )
+        size = features // self.heads
+        w_MHD: jax.Array = self.param(
+            "kernel",
+            nn.with_logical_partitioning(_glorot_in, ("model", "heads", "head_size")),
+            (model_size, self.heads, size),
+        )
+        b_HD: jax.Array = self.param(
+            "bias",
+            nn.with_logical_partitioning(nn.initializers.zeros, ("heads", "head_size")),
+            (self.heads, size),
+        )
+        x_BTM, w_MHD, b_HD = (jnp.asarray(a, self.dtype) for a in (x_BTM, w_MHD, b_HD))
+        return jnp.einsum("BTM,MHD->BTHD", x_BTM, w_MHD) + b_HD[None, None]
+
+
+class FromHeads(nn.Module):
+    """Heads joined and projected to ``model_size`` features: kernel [H, E, M], bias [M]."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BTHE: jax.Array, model_size: int) -> jax.Array:
+        heads, size = x_BTHE.shape[-2:]
+        w_HEM: jax.Array = self.param(
+            "kernel",
+            nn.with_logical_partitioning(_glorot_out, ("heads", "head_size", "model")),
+            (heads, size, model_size),
+        )
+        b_M: jax.Array = self.param(
+            "bias",
+            nn.with_logical_partitioning(nn.initializers.zeros, ("model",)),
+            (model_size,),
+        )
+        x_BTHE, w_HEM, b_M = (jnp.asarray(a, self.dtype) for a in (x_BTHE, w_HEM, b_M))
+        return jnp.einsum("BTHE,HEM->BTM", x_BTHE, w_HEM) + b_M[None, None]

@@ -1,0 +1,206 @@
+"""Every config key: its default, its range and one line of help.
+
+The defaults, the checks and the documentation of configs all derive from this one table. A config
+is a nested dict of plain values; the three attentions are ``{"name": ..., parameter: value}``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Config = dict[str, Any]
+
+ATTENTIONS = ("encoder", "decoder", "cross")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One config key.
+
+    Attributes:
+      default: the value if nothing else is said; None where ``kind`` allows "not set".
+      help: one line.
+      kind: the type of the value; taken from the default unless that is None.
+      low, high: the range of a number, both ends included unless ``open_high``.
+      choices: the values allowed.
+      resume: whether it may change when a run goes on.
+    """
+
+    default: Any
+    help: str
+    kind: type | None = None
+    low: float | None = None
+    high: float | None = None
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+    resume: bool = False
+
+    @property
+    def type(self) -> type:
+        return self.kind or type(self.default)
+
+
+def _rate(default: float, help: str) -> Key:
+    return Key(default, help, low=0.0, high=1.0, open_high=True)
+
+
+SCHEMA: dict[str, Key] = {
+    "seed": Key(0, "seed of parameters, dropout, data order and sampling", low=0),
+    "data.kind": Key("grammar", "where pairs come from", choices=("grammar", "text")),
+    "data.dir": Key(None, "directory of text: DIR/SPLIT.LANG or DIR/SPLIT.LANG.gz", kind=str),
+    "data.source_lang": Key("en", "ending of the source files"),
+    "data.target_lang": Key("zh", "ending of the target files; picks BLEU's tokenisation"),
+    "data.vocab_size": Key(1_000, "most pieces of the joint vocabulary", low=261),
+    "data.max_length": Key(128, "most tokens of a training sentence, eos included", low=2),
+    "data.buckets": Key(6, "most batch shapes; each is compiled once", low=1),
+    "data.train_pairs": Key(50_000, "grammar: training pairs generated", low=1),
+    "data.heldout_pairs": Key(500, "grammar: validation and test pairs, each", low=1),
+    "model.layers": Key(3, "layers of the encoder and of the decoder", low=1),
+    "model.size": Key(128, "features of a token, M", low=1),
+    "model.heads": Key(4, "heads of each attention; divides model.size", low=1),
+    "model.ff_size": Key(512, "inner size of the feed-forward layers, F", low=1),
+    "model.activation": Key("relu", "of the feed-forward", choices=("relu", "gelu", "swiglu")),
+    "model.dropout": _rate(0.1, "on embeddings and each sublayer's output"),
+    "model.ff_dropout": _rate(0.0, "inside the feed-forward layers"),
+    "model.norm": Key("layer", "normalisation", choices=("layer", "rms")),
+    "model.norm_place": Key("pre", "before each sublayer or after it", choices=("pre", "post")),
+    "model.positions": Key(
+        "sinusoidal",
+        "how positions are told",
+        choices=("sinusoidal", "learned", "rotary", "none"),
+    ),
+    "model.tied": Key(True, "one table for source, target and output"),
+    "model.remat": Key(False, "recompute layers in the backward pass to save memory"),
+    "train.steps": Key(1_000, "updates in all", low=1, resume=True),
+    "train.batch_tokens": Key(4_096, "most tokens of a batch on either side, padded", low=1),
+    "train.accumulate": Key(1, "microbatches of an update", low=1),
+    "train.learning_rate": Key(2e-3, "the peak learning rate", low=0.0),
+    "train.schedule": Key(
+        "cosine",
+        "after the warm-up",
+        choices=("inverse_sqrt", "cosine", "linear", "constant"),
+    ),
+    "train.warmup": Key(200, "updates until the peak", low=0),
+    "train.label_smoothing": _rate(0.1, "share of the target spread over the vocabulary"),
+    "train.clip": Key(1.0, "largest norm of the gradient; 0 for no clipping", low=0.0),
+    "train.weight_decay": Key(0.0, "decoupled decay of matrices", low=0.0),
+    "train.eval_every": Key(500, "updates between evaluations", low=1, resume=True),
+    "train.checkpoint_every": Key(500, "updates between checkpoints", low=1, resume=True),
+    "train.log_every": Key(50, "updates between lines of metrics", low=1, resume=True),
+    "train.patience": Key(0, "evaluations without a better score; 0: never stop early", low=0),
+    "train.max_skipped": Key(10, "non-finite updates in a row that stop the run", low=1),
+    "train.dtype": Key("float32", "compute dtype", choices=("float32", "bfloat16", "float16")),
+    "noise.kind": Key("none", "what the decoder reads", choices=("none", "scheduled")),
+    "noise.schedule": Key(
+        "inverse_sigmoid",
+        "decay of gold's probability",
+        choices=("linear", "exponential", "inverse_sigmoid", "constant"),
+    ),
+    "noise.rate": Key(0.25, "constant: share of predictions; linear: the most", low=0.0, high=1.0),
+    "noise.k": Key(
+        None, "k of the decay; by default 1, 0.9999 and 1000, as listed", kind=float, low=0.0
+    ),
+    "noise.c": Key(1e-4, "c of the linear decay", low=0.0),
+    "noise.mix": Key("argmax", "how a prediction is chosen", choices=("argmax", "sample")),
+    "noise.backprop": Key(False, "let gradients through the first pass"),
+    "noise.token_rate": _rate(0.0, "share of decoder inputs replaced by random tokens"),
+    "checkpoint.keep": Key(3, "latest checkpoints kept, beside the best", low=1),
+    "checkpoint.average": Key(1, "checkpoints in the mean that evaluate can ask for", low=1),
+    "checkpoint.metric": Key("bleu", "the score", choices=("bleu", "chrf", "loss")),
+    "mesh.data": Key(0, "devices the batch is split over; 0: all", low=0),
+    "decode.beam": Key(4, "beams; 1 is greedy", low=1, resume=True),
+    "decode.valid_beam": Key(1, "beams of evaluations during training", low=1, resume=True),
+    "decode.length_penalty": Key(
+        0.6, "exponent of GNMT's length penalty", low=-10.0, high=10.0, resume=True
+    ),
+    "decode.max_length": Key(128, "most tokens of a translation, eos included", low=2, resume=True),
+    "decode.batch_tokens": Key(2_048, "source tokens of a batch when decoding", low=1, resume=True),
+}
+
+
+def defaults() -> Config:
+    """The default config as a nested dict; attentions are softmax."""
+    config: Config = {}
+    for name, key in SCHEMA.items():
+        section, _, leaf = name.rpartition(".")
+        (config.setdefault(section, {}) if section else config)[leaf] = key.default
+    for place in ATTENTIONS:
+        config["model"][place] = {"name": "softmax"}
+    return config
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted names and values of a nested config."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def is_attention(name: str) -> bool:
+    """Whether a dotted name lies in one of the three attentions, whose keys are the variant's."""
+    return name.startswith(tuple(f"model.{place}." for place in ATTENTIONS))
+
+
+def may_change(name: str) -> bool:
+    """Whether a key may change when a run goes on."""
+    return name in SCHEMA and SCHEMA[name].resume
+
+
+def nearest(name: str, names: Any) -> str:
+    """`; did you mean ...?` with the nearest known name, or the list of a few."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Checks every key by itself: known, of its type, in its range.
+
+    Raises:
+      ValueError: a key is unknown or missing, or a value out of range; one line.
+      TypeError: a value is of another type.
+    """
+    given = {name: value for name, value in flatten(config) if not is_attention(name)}
+    for name, value in given.items():
+        if name not in SCHEMA:
+            raise ValueError(f"config key {name} is unknown{nearest(name, SCHEMA)}")
+        _check_value(name, SCHEMA[name], value)
+    for name in SCHEMA:
+        if name not in given:
+            raise ValueError(f"config key {name} is missing; start from the default config")
+
+
+def _check_value(name: str, key: Key, value: Any) -> None:
+    if value is None and key.default is None:
+        return
+    number = key.type in (int, float)
+    fits = isinstance(value, key.type) or (key.type is float and isinstance(value, int))
+    if not fits or (isinstance(value, bool) and key.type is not bool):
+        raise TypeError(f"config.{name} is {value!r}; it needs {_a(key.type)}: {key.help}")
+    if key.choices and value not in key.choices:
+        raise ValueError(
+            f"config.{name} is {value!r}; choose one of {', '.join(key.choices)}"
+            f"{nearest(value, key.choices)}"
+        )
+    if not number:
+        return
+    low, high = key.low, key.high
+    below = low is not None and value < low
+    above = high is not None and (value > high or (key.open_high and value >= high))
+    if not math.isfinite(value) or below or above:
+        raise ValueError(f"config.{name} is {value}; it needs {_range(key)}: {key.help}")
+
+
+def _a(kind: type) -> str:
+    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[kind]
+
+
+def _range(key: Key) -> str:
+    if key.high is None:
+        return f"a finite number of at least {key.low:g}"
+    return f"a number in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"

@@ -1,0 +1,140 @@
+"""The letters that name array axes, the Attend protocol, and shape checks with helpful errors.
+
+Arrays carry their axes in their name, as in ``q_BQHD``:
+
+    B batch           Q query length      K key length        T length where both are one
+    H heads           G key/value heads   D query, key size   E value size of a head
+    M model size      F feed-forward size V vocabulary        S source length
+    R features, rank  W window            N blocks, beams     C block size
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+Tree = Any  # a pytree of arrays
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The static sizes an Attend may need to make its parameters.
+
+    Attributes:
+      heads: number of heads, H.
+      size: features of a query or key in one head, D.
+      value_size: features of a value in one head, E.
+      model_size: features of the layer's input, M.
+    """
+
+    heads: int
+    size: int
+    value_size: int
+    model_size: int
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an Attend can do; whatever it does not declare, it refuses.
+
+    Attributes:
+      causal: "exact" when outputs at i never change with anything after i; "values only" when no
+        later value reaches i but what is selected may depend on later tokens; "no" otherwise.
+      cross: queries and keys may come from two sequences.
+      bias: an additive bias on the scores is understood.
+      decoding: "cached" one step at a time, "recompute" the prefix at each step, or "no".
+      projections: queries, keys and values projected "apart"; "shared" queries and keys; or "one"
+        projection for all three.
+      needs_x: the layer's input x_BTM is wanted beside q, k and v.
+      fixed_length: the definition holds for one declared length, to which inputs are padded.
+    """
+
+    causal: Literal["exact", "values only", "no"]
+    cross: bool
+    bias: bool
+    decoding: Literal["cached", "recompute", "no"]
+    projections: Literal["apart", "shared", "one"] = "apart"
+    needs_x: bool = False
+    fixed_length: bool = False
+
+
+@runtime_checkable
+class Attend(Protocol):
+    """A way for queries to gather values: a frozen, hashable value holding hyperparameters.
+
+    ``init`` makes trained parameters and untrained state (either may be an empty dict);
+    ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
+    is ``start`` (an empty cache) and ``extend`` (one or more new positions).
+    """
+
+    abilities: ClassVar[Abilities]
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]: ...
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: jax.Array | None = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]: ...
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree: ...
+
+    def extend(
+        self,
+        params: Tree,
+        state: Tree,
+        cache: Tree,
+        q_BQHD: jax.Array,
+        k_BQHD: jax.Array,
+        v_BQHE: jax.Array,
+        mask: Any,
+        *,
+        bias: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]: ...
+
+
+def accumulator(dtype: Any) -> Any:
+    """The dtype in which scores and sums are kept: at least float32, float64 for float64 tests."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
+    """Raises ValueError or TypeError where queries, keys and values cannot attend to one another."""
+    for name, x in (("q_BQHD", q_BQHD), ("k_BKHD", k_BKHD), ("v_BKHE", v_BKHE)):
+        if x.ndim != 4:
+            raise ValueError(
+                f"{name} has shape {x.shape}; it needs four axes: batch, length, heads, features"
+            )
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(f"{name} has dtype {x.dtype}; it needs a floating dtype: cast it first")
+    if not q_BQHD.shape[0] == k_BKHD.shape[0] == v_BKHE.shape[0]:
+        raise ValueError(
+            f"batch sizes differ: q has {q_BQHD.shape[0]}, k {k_BKHD.shape[0]}, "
+            f"v {v_BKHE.shape[0]}; they must be equal"
+        )
+    if k_BKHD.shape[1] != v_BKHE.shape[1]:
+        raise ValueError(
+            f"k has {k_BKHD.shape[1]} positions and v {v_BKHE.shape[1]}; each key needs one value"
+        )
+    if q_BQHD.shape[3] != k_BKHD.shape[3]:
+        raise ValueError(
+            f"q has {q_BQHD.shape[3]} features a head and k {k_BKHD.shape[3]}; they must be equal"
+        )
+    if not q_BQHD.shape[2] == k_BKHD.shape[2] == v_BKHE.shape[2]:
+        raise ValueError(
+            f"heads differ: q has {q_BQHD.shape[2]}, k {k_BKHD.shape[2]}, v {v_BKHE.shape[2]}; "
+            "they must be equal"
+        )

@@ -1,0 +1,1 @@
+"""One kind of problem a file: its batches, model, loss and score as one value."""

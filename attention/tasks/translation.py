@@ -1,0 +1,164 @@
+"""Translation: a Transformer, its loss on gold or mixed targets, and its searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attention.decoding import Beams, Step, beam_search
+from attention.models.transformer import Transformer
+from attention.shapes import Tree
+from attention.training.losses import cross_entropy
+from attention.training.noise import ScheduledSampling, TeacherForcing, TokenNoise
+
+Batch = Mapping[str, jax.Array]
+
+_NEVER = np.array([PAD, UNK, BOS])  # tokens that a translation never holds
+_GROWTH, _EXTRA = 2, 10  # a translation has at most 2·source + 10 tokens
+
+
+@dataclass(frozen=True)
+class Search:
+    """How translations are looked for.
+
+    Attributes:
+      beams: sequences followed; 1 is greedy.
+      nbest: translations returned for each source, at most ``beams``.
+      length_penalty: exponent of GNMT's length penalty.
+      max_length: most tokens of a translation, eos included.
+    """
+
+    beams: int = 4
+    nbest: int = 1
+    length_penalty: float = 0.6
+    max_length: int = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """One translation problem as a value.
+
+    Attributes:
+      model: the Transformer.
+      tokenizer: the joint vocabulary.
+      noise: what the decoder reads in training.
+      label_smoothing: share of the target spread evenly over the vocabulary, in training.
+    """
+
+    model: Transformer
+    tokenizer: Tokenizer
+    noise: TeacherForcing | TokenNoise | ScheduledSampling = TeacherForcing()
+    label_smoothing: float = 0.1
+
+    def init(self, rng: jax.Array) -> tuple[Tree, Tree]:
+        """Parameters, and state that is not trained (random features, centroids)."""
+        tokens_BT = jnp.full((1, 2), EOS, jnp.int32)
+        variables = nn.meta.unbox(jax.jit(self.model.init)(rng, tokens_BT, tokens_BT))
+        return variables["params"], {k: v for k, v in variables.items() if k != "params"}
+
+    def loss(
+        self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
+    ) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
+        """The training loss: (nats summed over target tokens, (target tokens, model state))."""
+        rng_dropout, rng_first_pass, rng_noise = jax.random.split(rng, 3)
+        target_BT = batch["target_BT"]
+        gold_BT, valid_BT = shift_right(target_BT), target_BT != PAD
+        run = self._run(params, model_state)
+
+        def logits(y_BTM: jax.Array, rng: jax.Array) -> jax.Array:
+            return run(
+                batch["source_BS"],
+                y_BTM,
+                valid_BT.sum(axis=1),
+                method=_from_embedded,
+                rngs={"dropout": rng},
+            )
+
+        y_BTM = self.noise.decoder_input(
+            gold_BT,
+            partial(logits, rng=rng_first_pass),
+            partial(run, method="embed_target"),
+            rng=rng_noise,
+            step=step,
+            valid_BT=valid_BT,
+        )
+        total, weight = cross_entropy(
+            logits(y_BTM, rng_dropout), target_BT, valid_BT, label_smoothing=self.label_smoothing
+        )
+        return total, (weight, model_state)
+
+    def eval_loss(self, params: Tree, model_state: Tree, batch: Batch) -> tuple[jax.Array, ...]:
+        """(nats summed over target tokens given gold, target tokens): no dropout, no smoothing."""
+        target_BT = batch["target_BT"]
+        logits_BTV = self._run(params, model_state)(batch["source_BS"], shift_right(target_BT))
+        return cross_entropy(logits_BTV, target_BT, target_BT != PAD)
+
+    def search(
+        self, params: Tree, model_state: Tree, source_BS: jax.Array, search: Search
+    ) -> Beams:
+        """The best translations of each source; filler rows (all padding) get none."""
+        length, limit_B = self._limits(source_BS, search.max_length)
+        step, cache = self._decoder(params, model_state, source_BS, length)
+        return beam_search(
+            step,
+            cache,
+            batch=source_BS.shape[0],
+            beams=search.beams,
+            nbest=search.nbest,
+            bos=BOS,
+            eos=EOS,
+            pad=PAD,
+            max_length=length,
+            limit_B=limit_B,
+            length_penalty=search.length_penalty,
+        )
+
+    def texts(self, tokens: np.ndarray) -> list[str]:
+        """One line of text for each row of tokens."""
+        lines = (self.tokenizer.decode(row) for row in np.asarray(tokens))
+        return [" ".join(line.splitlines()) for line in lines]
+
+    def _run(self, params: Tree, model_state: Tree) -> Callable[..., Any]:
+        return partial(self.model.apply, {"params": params, **model_state})
+
+    def _limits(self, source_BS: jax.Array, most: int) -> tuple[int, jax.Array]:
+        """The longest translation in the batch's shape, and each row's own limit."""
+        length = min(most, _GROWTH * source_BS.shape[1] + _EXTRA)
+        source_B = (source_BS != PAD).sum(axis=1)
+        own_B = jnp.minimum(most, _GROWTH * source_B + _EXTRA)
+        return length, jnp.where(source_B > 0, own_B, 0)
+
+    def _decoder(
+        self, params: Tree, model_state: Tree, source_BS: jax.Array, length: int
+    ) -> tuple[Step, Tree]:
+        """The step function that searches take, and its empty cache."""
+        run = self._run(params, model_state)
+        memory, cache = run(source_BS, length=length, method="start")
+        never_V = jnp.zeros((self.model.vocab_size,)).at[_NEVER].set(-jnp.inf)
+
+        def step(cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
+            logits_BV, cache = run(memory, cache, token_B, method="extend")
+            return logits_BV + never_V[None], cache
+
+        return step, cache
+
+
+def shift_right(target_BT: jax.Array) -> jax.Array:
+    """What the decoder reads: the start token, then the target without its last; padding stays."""
+    shifted_BT = jnp.roll(target_BT, 1, axis=1).at[:, 0].set(BOS)
+    return jnp.where(target_BT != PAD, shifted_BT, PAD)
+
+
+def _from_embedded(
+    model: Transformer, source_BS: jax.Array, y_BTM: jax.Array, target_lengths_B: jax.Array
+) -> jax.Array:
+    memory_BSM = model.encode(source_BS)
+    return model.decode(y_BTM, memory_BSM, model.lengths(source_BS), target_lengths_B)

@@ -1,0 +1,1 @@
+"""Training: losses, schedules, optimiser, noise, step, devices, checkpoints, loop and logs."""

@@ -1,0 +1,136 @@
+"""Where metrics go: metrics.jsonl, TensorBoard, and a line or a bar for whoever watches."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class MetricsWriter:
+    """Writes metrics of a run into its workdir, and its progress to a stream.
+
+    ``metrics.jsonl`` has one JSON object a line, with "step" and the metrics at full precision
+    (null if not finite). ``tb/`` has the same for TensorBoard. Close it, or use it in ``with``.
+
+    Args:
+      workdir: an existing directory.
+      steps: the number of the last step.
+      resume_step: entries of later steps, and a line cut short, are dropped.
+      stream: for progress: a bar if it is a terminal, else a line each time metrics are logged.
+
+    Raises:
+      OSError: if the workdir cannot be written.
+    """
+
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        steps: int,
+        resume_step: int = 0,
+        stream: TextIO | None = None,
+    ):
+        from tensorboardX import SummaryWriter
+
+        self._steps = steps
+        self._stream = sys.stderr if stream is None else stream
+        path = Path(workdir) / "metrics.jsonl"
+        _drop_after(path, resume_step)
+        self._file = path.open("a", encoding="utf-8")
+        purge = resume_step + 1 if resume_step else None
+        self._board = SummaryWriter(str(Path(workdir) / "tb"), purge_step=purge)
+        self._bar = self._make_bar(resume_step) if self._stream.isatty() else None
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds one line to metrics.jsonl, flushed, and the same to TensorBoard."""
+        line: dict[str, Any] = {"step": step}
+        for name, value in metrics.items():
+            line[name] = float(value) if math.isfinite(value) else None
+            self._board.add_scalar(name, float(value), step)
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Moves the bar, if there is one; fit for ``train(on_step=...)``."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(_summary(metrics), refresh=False)
+            self._bar.update(step - self._bar.n)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes metrics, and a line of progress if there is no bar; fit for ``on_log``."""
+        self.write(step, metrics)
+        if self._bar is None:
+            left = _clock((self._steps - step) * metrics.get("perf/step_seconds", math.nan))
+            self.say(f"step {step}/{self._steps}  {_summary(metrics)}  {left} left")
+
+    def say(self, text: str) -> None:
+        """Prints a line to the stream, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Flushes and closes everything."""
+        if self._bar is not None:
+            self._bar.close()
+        self._file.close()
+        self._board.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _make_bar(self, start: int) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(
+            total=self._steps,
+            initial=start,
+            file=self._stream,
+            unit="step",
+            dynamic_ncols=True,
+            bar_format="{n_fmt}/{total_fmt} |{bar}| {remaining} left, {postfix}",
+        )
+
+
+def read_metrics(workdir: str | Path) -> list[dict[str, float | None]]:
+    """Returns the lines of a run's metrics.jsonl, without one that is cut short."""
+    path = Path(workdir) / "metrics.jsonl"
+    return [json.loads(line) for line in _whole_lines(path)]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [line for line in lines[:-1] if line]  # what follows the last newline was cut short
+
+
+def _drop_after(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+    temporary = path.with_suffix(".jsonl.tmp")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _summary(metrics: Mapping[str, float]) -> str:
+    parts = []
+    if "train/loss" in metrics:
+        parts.append(f"loss {metrics['train/loss']:.4f}")
+    if "perf/tokens_per_second" in metrics:
+        parts.append(f"{metrics['perf/tokens_per_second']:,.0f} tokens/s")
+    return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

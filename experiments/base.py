@@ -1,0 +1,45 @@
+"""The default config as ml_collections has it; every experiment starts here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from attention import build, schema
+
+
+def get_config(structure: str = "", **sections: dict[str, Any]) -> ConfigDict:
+    """The default config, with what an experiment says of each section.
+
+    Args:
+      structure: what stands behind the colon of ``--config=FILE.py:...``: attentions by place, as
+        in ``encoder=softmax,decoder=softmax``. Their parameters then have flags of their own.
+      **sections: values by section, as in ``model=dict(size=256)``.
+
+    Raises:
+      ValueError: a section, a key, a place or an attention is unknown.
+    """
+    plain = schema.defaults()
+    for section, values in sections.items():
+        for name, value in values.items() if isinstance(values, dict) else [("", values)]:
+            full = f"{section}.{name}" if name else section
+            if full not in schema.SCHEMA:
+                near = schema.nearest(full, schema.SCHEMA)
+                raise ValueError(f"config key {full} is unknown{near}")
+            (plain[section] if name else plain)[name or section] = value
+    chosen = dict(part.partition("=")[::2] for part in structure.split(",") if part)
+    for place, name in chosen.items():
+        if place not in schema.ATTENTIONS:
+            near = schema.nearest(place, schema.ATTENTIONS)
+            places = ", ".join(schema.ATTENTIONS)
+            raise ValueError(f"config argument {place}={name}: places are {places}{near}")
+    for place in schema.ATTENTIONS:
+        plain["model"][place] = build.attention_defaults(chosen.get(place, "softmax"), place)
+    config = ConfigDict(plain)
+    for full, key in schema.SCHEMA.items():
+        section, _, leaf = full.rpartition(".")
+        owner = config[section] if section else config
+        if key.default is None and owner[leaf] is None:
+            owner[leaf] = config_dict.placeholder(key.type)
+    return config.lock()

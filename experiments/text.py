@@ -1,0 +1,19 @@
+"""Any two text files: DIR/{train,valid,test}.{en,de}, plain or .gz.
+
+Command: python launch.py train --config=experiments/text.py --config.data.dir=DIR \
+             --config.data.source_lang=en --config.data.target_lang=de
+The defaults suit a corpus of some 30,000 pairs, such as Multi30k, on two cores.
+"""
+
+from experiments import base
+
+
+def get_config(structure: str = ""):
+    """``structure`` picks attentions by place, as in ``encoder=softmax``."""
+    return base.get_config(
+        structure,
+        data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=6),
+        model=dict(layers=4, size=128, heads=4, ff_size=512, dropout=0.2),
+        train=dict(steps=5_000, batch_tokens=2_048, learning_rate=2e-3, warmup=500, eval_every=500),
+        checkpoint=dict(keep=3, average=3),
+    )
