@@ -13,7 +13,14 @@ def get_config(structure: str = ""):
     return base.get_config(
         structure,
         data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=6),
-        model=dict(layers=4, size=128, heads=4, ff_size=512, dropout=0.2),
-        train=dict(steps=5_000, batch_tokens=2_048, learning_rate=2e-3, warmup=500, eval_every=500),
+        model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.2),
+        train=dict(
+            steps=3_400,
+            batch_tokens=2_048,
+            learning_rate=1.5e-3,
+            warmup=400,
+            eval_every=425,
+            checkpoint_every=425,
+        ),
         checkpoint=dict(keep=3, average=3),
     )

@@ -160,7 +160,7 @@ def _advance(
     log_probs_BN, order_BN = lax.top_k(jnp.where(ends_BC, -jnp.inf, log_probs_BC), beams)
     row_B1 = jnp.arange(batch)[:, None]
     parent_R = (row_B1 * beams + pick(parent_BC, order_BN)).reshape(-1)
-    # Indices are in range: "clip" saves the far slower filling of those that are not.
+    # Indices are in range: "clip" saves the filling of those that are not.
     cache = jax.tree.map(lambda leaf: jnp.take(leaf, parent_R, axis=0, mode="clip"), cache)
     finished = best_of(rows.finished, ended)
     return cache, _Rows(pick(tokens_BCT, order_BN), log_probs_BN, finished)

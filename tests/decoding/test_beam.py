@@ -12,7 +12,7 @@ from attention.decoding import beam_search, greedy
 PAD, EOS, BOS = 0, 1, 3
 TOKENS = {"bos": BOS, "eos": EOS, "pad": PAD}
 PENALTIES = [0.0, 0.6, 1.0, 2.5, -0.5]
-ROWS, LENGTH, VOCABULARY = 24, 9, 8
+ROWS, LENGTH, VOCABULARY = 16, 9, 8
 NAMES = np.arange(ROWS)
 LIMITS = LENGTH - np.arange(ROWS) % 5
 LIMITS[3] = 0

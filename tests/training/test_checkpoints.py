@@ -165,6 +165,18 @@ def test_a_flipped_bit_is_noticed(tmp_path, trained):
         assert "\n" not in complaint
 
 
+def test_restoring_checks_the_manifest(tmp_path, trained):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, trained, None)
+        checkpoints.wait()
+        path = tmp_path / "1" / "manifest" / "metadata"
+        manifest = json.loads(path.read_text())
+        manifest["params/dense/bias"]["sha256"] = "0" * 64
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(OSError, match=r"is damaged \(the SHA-256 of params/dense/bias"):
+            checkpoints.restore(1, trained)
+
+
 def test_a_changed_array_is_noticed(trained):
     manifest = manifests.describe(trained.params)
     bias = np.asarray(trained.params["dense"]["bias"]).copy()

@@ -17,20 +17,20 @@ _SOMEBODY = (*_PEOPLE, "pronoun")
 # By the use of the verb that a pattern needs (see VERBS in words.py).
 _TRANSITIVE = {
     "c": read_patterns("""
-past 4:       {plain agent} <past> {any object} {past time?}
-              {plain agent}{past time?}<zh>了{any object}
-past 2:       {plain agent} <past> {told object}
+past 6:       {plain agent} <past> {any object} {past time}
+              {plain agent}{past time}<zh>了{any object}
+past 4:       {plain agent} <past> {told object}
               {plain agent}<zh>了{told object}
-past 6:       {plain agent} <past> {simple object} {place} {past time?}
-              {plain agent}{past time?}{place}<zh>了{simple object}
-past 3:       {past time}, {definite agent} <past> {any object}
+past 8:       {plain agent} <past> {simple object} {place} {past time}
+              {plain agent}{past time}{place}<zh>了{simple object}
+past 1:       {past time}, {definite agent} <past> {any object}
               {past time}，{definite agent}<zh>了{any object}
-past 2:       {past time}, {definite agent} <past> {simple object} {place}
+past 1:       {past time}, {definite agent} <past> {simple object} {place}
               {past time}，{definite agent}{place}<zh>了{simple object}
-past 4:       {definite agent} did not <base> {definite object} {place?} {past time?}
-              {definite agent}{past time?}没有{place?}<zh>{definite object}
-event 2:      {plain agent} <past> {simple object}
-              {plain agent}<zh>了{simple object}
+past 4:       {definite agent} did not <base> {definite object} {place} {past time?}
+              {definite agent}{past time?}没有{place}<zh>{definite object}
+event 2:      {plain agent} <past> {simple object} {place?}
+              {plain agent}{place?}<zh>了{simple object}
 non-event 1:  {plain agent} did not <base> {definite object}
               {plain agent}没有<zh>{definite object}
 anyway 1:     {he} still <past> {simple object} {place?}
@@ -59,7 +59,7 @@ deed 1:       <past> {definite object}
     "g": read_patterns("""
 present 4:    {definite agent} [is|are] <ing> {single object} {place}
               {definite agent}正{place}<zh>{single object}
-present 2:    {definite agent} [is|are] <ing> {single object}
+present 1:    {definite agent} [is|are] <ing> {single object}
               {definite agent}正在<zh>{single object}
 background 1: {plain agent} [was|were] <ing> {single object} {place}
               {plain agent}正{place}<zh>{single object}
@@ -67,12 +67,12 @@ question 1:   [is|are] {definite agent} <ing> {definite object}
               {definite agent}正在<zh>{definite object}吗
 """),
     "m": read_patterns("""
-future 3:     {definite agent} will <base> {simple object} {place?} {future time?}
-              {definite agent}{future time?}会{place?}<zh>{simple object}
+future 3:     {definite agent} will <base> {simple object} {place} {future time?}
+              {definite agent}{future time?}会{place}<zh>{simple object}
 future 1:     {definite agent} will not <base> {definite object} {future time?}
               {definite agent}{future time?}不会<zh>{definite object}
-future 5:     {definite agent} {modal [one|many]} <base> {simple object} {future time?}
-              {definite agent}{future time?}{modal [one|many]}<zh>{simple object}
+future 5:     {definite agent} {modal [one|many]} <base> {simple object} {place?} {future time}
+              {definite agent}{future time}{modal [one|many]}{place?}<zh>{simple object}
 report 2:     {plain agent} will <base> {simple object}
               {plain agent}会<zh>{simple object}
 then 1:       {plain agent} will <base> {simple object} {place?}
@@ -87,10 +87,10 @@ request 1:    please do not <base> {definite object} {place?}
               请不要{place?}<zh>{definite object}
 """),
     "h": read_patterns("""
-present 4:    {definite agent} {often} [<s>|<base>] {bare object} {place?}
-              {definite agent}{often}{place?}<zh>{bare object}
-present 2:    {definite agent} [<s>|<base>] {bare object} {place?} {habit time}
-              {definite agent}{habit time}{place?}<zh>{bare object}
+present 4:    {definite agent} {often} [<s>|<base>] {bare object} {place}
+              {definite agent}{often}{place}<zh>{bare object}
+present 2:    {definite agent} [<s>|<base>] {bare object} {place} {habit time}
+              {definite agent}{habit time}{place}<zh>{bare object}
 """),
     "e": read_patterns("""
 present 2:    {definite agent} [has|have] never <participle> {definite object}
@@ -109,9 +109,9 @@ question 1:   [was|were] {definite object} <participle> by {plain agent} {past t
               {definite object}{past time?}被{plain agent}<done>了吗
 """),
     "s": read_patterns("""
-present 6:    {plain agent} [<s>|<base>] {told object}
+present 24:   {plain agent} [<s>|<base>] {told object}
               {plain agent}<zh>{told object}
-present 4:    {plain agent} [<s>|<base>] {any object}
+present 8:    {plain agent} [<s>|<base>] {any object}
               {plain agent}<zh>{any object}
 present 4:    {definite agent} [does|do] not <base> {definite object}
               {definite agent}不<zh>{definite object}
@@ -267,25 +267,31 @@ circumstance 1: {plain partner} [has|have] time {future time?}
               {plain partner}{future time?}有时间
 circumstance 1: {weather tomorrow}
               {weather tomorrow}
-complex 3:    {brief} because {weather}
+complex 4:    {brief} because {weather}
               因为{weather}，所以{brief}
-complex 2:    although {profession} {condition}, {anyway}
+complex 1:    because {weather}, {brief}
+              因为{weather}，所以{brief}
+complex 1:    although {profession} {condition}, {anyway}
               虽然{profession}{condition}，但是{anyway}
-complex 3:    when {plain agent} {arrived}, {background}
+complex 3:    {background} when {plain agent} {arrived}
               {plain agent}{arrived}的时候，{background}
-complex 2:    after {plain agent} {left}, {event}
+complex 1:    when {plain agent} {arrived}, {background}
+              {plain agent}{arrived}的时候，{background}
+complex 3:    {event} after {plain agent} {left}
               {plain agent}{left}以后，{event}
-complex 2:    {event} before {plain agent} {left}
+complex 1:    after {plain agent} {left}, {event}
+              {plain agent}{left}以后，{event}
+complex 3:    {event} before {plain agent} {left}
               {plain agent}{left}以前，{event}
-complex 3:    if {circumstance}, {then}
+complex 4:    {then} if {circumstance}
               如果{circumstance}，{then}
-complex 3:    {then} if {circumstance}
+complex 1:    if {circumstance}, {then}
               如果{circumstance}，{then}
-complex 2:    {plain agent} [says|say] that {report}
+complex 1:    {plain agent} [says|say] that {report}
               {plain agent}说{report}
 complex 1:    {plain agent} [thinks|think] that {report}
               {plain agent}觉得{report}
-complex 2:    {event}, but {non-event}
+complex 1:    {event}, but {non-event}
               {event}，但是{non-event}
 """)
 
