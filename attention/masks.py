@@ -56,6 +56,8 @@ def _pytree(*arrays: str) -> Callable[[_M], _M]:
 class Mask:
     """What all masks share: composition, and the dense form made from the predicate ``at``."""
 
+    __array_ufunc__ = None  # so that numpy's & and | leave the composition to us
+
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         """Whether the query at ``q_pos`` may look at the key at ``k_pos``.
 
@@ -70,14 +72,22 @@ class Mask:
 
     def dense(self, q_len: int, k_len: int) -> jax.Array:
         """The mask as a boolean array [B or 1, H or 1, Q, K]."""
+        self.check(q_len, k_len)
         q_pos, k_pos = dense_positions(q_len, k_len)
         see = self.at(q_pos, k_pos)
         return jnp.broadcast_to(see, (*see.shape[:2], q_len, k_len))
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        """Raises ValueError where the mask holds arrays of other lengths; None is any length."""
+        for part in vars(self).values():
+            if isinstance(part, Mask):
+                part.check(q_len, k_len)
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         """Which queries and keys are not padding: bool [B, Q] and [B, K], None for "all".
 
-        Cheap and cautious: a position may be called real though nothing looks at it.
+        Cheap and cautious: a position may be called real though nothing looks at it. A length of
+        None says that this side is not asked for.
         """
         return None, None
 
@@ -182,11 +192,14 @@ class Lengths(Mask):
             see = see & (q_pos < jnp.asarray(self.q_lengths_B)[:, None, None, None])
         return see
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
-        k_BK = jnp.arange(k_len)[None, :] < jnp.asarray(self.k_lengths_B)[:, None]
-        if self.q_lengths_B is None:
-            return None, k_BK
-        return jnp.arange(q_len)[None, :] < jnp.asarray(self.q_lengths_B)[:, None], k_BK
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        q_BQ, k_BK = (
+            None
+            if length is None or lengths_B is None
+            else jnp.arange(length)[None, :] < jnp.asarray(lengths_B)[:, None]
+            for length, lengths_B in ((q_len, self.q_lengths_B), (k_len, self.k_lengths_B))
+        )
+        return q_BQ, k_BK
 
 
 @_pytree("q_valid_BQ", "k_valid_BK")
@@ -216,8 +229,14 @@ class Valid(Mask):
             see = see & _gather(self.q_valid_BQ, q_pos, axis=2, fill=False)
         return see
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
-        return self.q_valid_BQ, self.k_valid_BK
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        if self.q_valid_BQ is not None:
+            _check_length("Valid(q_valid_BQ)", self.q_valid_BQ, 1, q_len, "queries")
+        _check_length("Valid(k_valid_BK)", self.k_valid_BK, 1, k_len, "keys")
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        q_valid_BQ = None if self.q_valid_BQ is None else jnp.asarray(self.q_valid_BQ)
+        return q_valid_BQ, jnp.asarray(self.k_valid_BK)
 
 
 @_pytree("q_segments_BQ", "k_segments_BK")
@@ -239,7 +258,11 @@ class Segments(Mask):
         k_segment = _gather(self.k_segments_BK, k_pos, axis=3, fill=0)
         return (q_segment == k_segment) & (k_segment != 0)
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        _check_length("Segments(q_segments_BQ)", self.q_segments_BQ, 1, q_len, "queries")
+        _check_length("Segments(k_segments_BK)", self.k_segments_BK, 1, k_len, "keys")
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         return jnp.asarray(self.q_segments_BQ) != 0, jnp.asarray(self.k_segments_BK) != 0
 
 
@@ -262,8 +285,6 @@ class Array(Mask):
         see, see_BHQK = jnp.asarray(self.see), self._four_axes()
         if _is_whole(q_pos, see.shape[-2]) and _is_whole(k_pos, see.shape[-1]):
             return see_BHQK
-        _check_covers("Array(see)", q_pos, see.shape[-2], "queries")
-        _check_covers("Array(see)", k_pos, see.shape[-1], "keys")
         rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
         see_BHQK = jnp.broadcast_to(see_BHQK, (rows, *see_BHQK.shape[1:]))
         q_BQ = jnp.broadcast_to(q_pos[:, 0, :, 0], (rows, q_pos.shape[2]))
@@ -275,7 +296,11 @@ class Array(Mask):
 
         return jax.vmap(pick)(see_BHQK, q_BQ, k_BK)
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        _check_length("Array(see)", self.see, -2, q_len, "queries")
+        _check_length("Array(see)", self.see, -1, k_len, "keys")
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         see_BHQK = self._four_axes()
         return see_BHQK.any(axis=(1, 3)), see_BHQK.any(axis=(1, 2))
 
@@ -286,7 +311,7 @@ class Array(Mask):
 
 
 @_pytree("left", "right")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class And(Mask):
     """Both masks allow it."""
 
@@ -296,14 +321,14 @@ class And(Mask):
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return _both(jnp.logical_and, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
         q_BQ, k_BK = (b if a is None else a if b is None else a & b for a, b in sides)
         return q_BQ, k_BK
 
 
 @_pytree("left", "right")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Or(Mask):
     """Either mask allows it."""
 
@@ -313,14 +338,14 @@ class Or(Mask):
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return _both(jnp.logical_or, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
 
-    def padding(self, q_len: int, k_len: int) -> Padding:
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
         q_BQ, k_BK = (None if a is None or b is None else a | b for a, b in sides)
         return q_BQ, k_BK
 
 
 @_pytree("mask")
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Not(Mask):
     """What the mask forbids. Note that ``~Lengths(n)`` shows padding: combine it with care."""
 
@@ -348,9 +373,12 @@ def _is_whole(pos: Positions, length: int) -> bool:
     )
 
 
-def _check_covers(name: str, pos: Positions, length: int, what: str) -> None:
-    if isinstance(pos, np.ndarray) and pos.size and pos.max() >= length:
-        raise ValueError(f"{name} has {length} {what}; attention asks for {int(pos.max()) + 1}")
+def _check_length(name: str, x: Any, axis: int, length: int | None, what: str) -> None:
+    shape = jnp.shape(x)
+    if length not in (None, shape[axis]):
+        raise ValueError(
+            f"{name} has shape {shape}, made for {shape[axis]} {what}; attention has {length}"
+        )
 
 
 def _gather(x_BT: Any, pos: Positions, *, axis: int, fill: Any) -> jax.Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from attention.shapes import accumulator
 
@@ -29,7 +30,7 @@ def sinusoids(pos: Any, size: int, *, base: float = 10_000.0) -> jax.Array:
     """
     if size % 2:
         raise ValueError(f"size is {size}; sinusoidal positions need an even number of features")
-    angle = _angles(pos, size, base)
+    angle = _angles(pos, size, base, jnp.float32)
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*jnp.shape(pos), size)
 
 
@@ -53,16 +54,14 @@ class Rotary:
         if size % 2:
             raise ValueError(f"a head has {size} features; rotary positions need an even number")
         dtype = accumulator(x_BTHD.dtype)
-        angle = _angles(pos_BT, size, self.base).astype(dtype)[:, :, None, :]
+        angle = _angles(pos_BT, size, self.base, dtype)[:, :, None, :]
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         even, odd = x_BTHD[..., 0::2].astype(dtype), x_BTHD[..., 1::2].astype(dtype)
         turned = jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
         return turned.reshape(x_BTHD.shape).astype(x_BTHD.dtype)
 
 
-def _angles(pos: Any, size: int, base: float) -> jax.Array:
-    """p / base^(2i/size) for i below size/2, in float32: [*pos.shape, size/2]."""
-    rate = base ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
-    return jnp.expand_dims(jnp.asarray(pos, jnp.float32), -1) * rate.reshape(
-        *(1,) * jnp.ndim(pos), -1
-    )
+def _angles(pos: Any, size: int, base: float, dtype: Any) -> jax.Array:
+    """p / base^(2i/size) for i below size/2: [*pos.shape, size/2]."""
+    rate = base ** (-np.arange(0, size, 2) / size)
+    return jnp.multiply.outer(jnp.asarray(pos, dtype), jnp.asarray(rate, dtype))

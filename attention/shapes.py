@@ -138,3 +138,13 @@ def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
             f"heads differ: q has {q_BQHD.shape[2]}, k {k_BKHD.shape[2]}, v {v_BKHE.shape[2]}; "
             "they must be equal"
         )
+
+
+def check_scores(name: str, shape: tuple[int, ...], scores: tuple[int, ...]) -> None:
+    """Raises ValueError where ``shape`` does not broadcast to the scores' [B, H, Q, K]."""
+    fits = all(a in (1, b) for a, b in zip(reversed(shape), reversed(scores), strict=False))
+    if len(shape) > len(scores) or not fits:
+        raise ValueError(
+            f"{name} has shape {shape}; it needs to broadcast to the scores, [B, H, Q, K] = "
+            f"{list(scores)}"
+        )

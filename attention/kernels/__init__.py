@@ -14,10 +14,11 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from attention.kernels.reference import reference
 from attention.masks import as_mask
-from attention.shapes import check_qkv
+from attention.shapes import check_qkv, check_scores
 
 KERNELS = {"reference": reference}
 
@@ -52,7 +53,7 @@ def softmax_attention(
 
     Raises:
       ValueError: shapes do not fit, the rate is out of range, or the kernel is unknown.
-      TypeError: an argument is not floating, or a mask not boolean.
+      TypeError: an argument or the bias is not floating, or a mask not boolean.
 
     Cost: Q·K·(D + E) multiply-adds a head.
     """
@@ -61,14 +62,25 @@ def softmax_attention(
         raise ValueError(f"dropout_rate is {dropout_rate}; it needs to be in [0, 1)")
     if kernel != "auto" and kernel not in KERNELS:
         raise ValueError(f"kernel {kernel!r} is unknown; choose 'auto' or one of {list(KERNELS)}")
+    (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKHD.shape[1]
+    scores = (batch, heads, q_len, k_len)
+    if mask is not None:
+        mask = as_mask(mask)
+        see_BHQK = jax.eval_shape(lambda: mask.dense(q_len, k_len))
+        check_scores("mask", see_BHQK.shape, scores)
+    if bias is not None:
+        if not jnp.issubdtype(bias.dtype, jnp.floating):
+            raise TypeError(f"bias has dtype {bias.dtype}; it needs a floating dtype: cast it first")
+        check_scores("bias", bias.shape, scores)
+        bias = jnp.broadcast_to(bias, scores)
     compute = KERNELS["reference" if kernel == "auto" else kernel]
     return compute(
         q_BQHD,
         k_BKHD,
         v_BKHE,
-        None if mask is None else as_mask(mask),
+        mask,
         bias=bias,
-        scale=1.0 / math.sqrt(q_BQHD.shape[-1]) if scale is None else scale,
+        scale=1.0 / math.sqrt(size) if scale is None else scale,
         dropout_rate=dropout_rate,
         rng=rng,
     )

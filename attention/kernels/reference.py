@@ -24,7 +24,7 @@ def reference(
     rng: jax.Array | None,
 ) -> jax.Array:
     """softmax(scale q kᵀ + bias) v under the mask, with Q·K scores a head in memory."""
-    dtype = accumulator(q_BQHD.dtype)
+    dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD, v_BKHE))
     see_BHQK = None
     if mask is not None:
         see_BHQK = mask.dense(q_BQHD.shape[1], k_BKHD.shape[1])
@@ -60,9 +60,8 @@ def hide(
 
 def masked_softmax(s_BHQK: jax.Array, see_BHQK: jax.Array | None) -> jax.Array:
     """Softmax over the last axis among what is visible; a row that sees nothing is zero."""
-    if see_BHQK is None:
-        return jax.nn.softmax(s_BHQK, axis=-1)
-    s_BHQK = jnp.where(see_BHQK, s_BHQK, -jnp.inf)
+    if see_BHQK is not None:
+        s_BHQK = jnp.where(see_BHQK, s_BHQK, -jnp.inf)
     top_BHQ1 = jax.lax.stop_gradient(s_BHQK.max(axis=-1, keepdims=True))
     top_BHQ1 = jnp.where(jnp.isfinite(top_BHQ1), top_BHQ1, 0.0)
     e_BHQK = jnp.exp(s_BHQK - top_BHQ1)

@@ -17,9 +17,11 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"dropout rate is {self.rate}; it needs to be in [0, 1)")
         if self.rate == 0.0 or not self.has_rng("dropout"):
             return x
         bits = jax.random.bits(self.make_rng("dropout"), x.shape, jnp.uint16)
-        threshold = round(self.rate * 65_536)
+        threshold = min(round(self.rate * 65_536), 65_535)
         scale = 65_536 / (65_536 - threshold)
         return jnp.where(bits >= threshold, x * scale, 0).astype(x.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import flax.linen as nn
@@ -75,14 +76,14 @@ class MultiHead(nn.Module):
         """
         if memory_BKM is not None:
             return self.cross(x_BQM, self.project_memory(memory_BKM, mask), mask, bias=bias)
-        x_BTM = _zero_padding(x_BQM, mask, queries=True)
+        x_BTM = _zero_padding(x_BQM, mask, queries=True, keys=True)
         pos_BT = jnp.arange(x_BTM.shape[1])[None, :]
         q_BTHD, k_BTHD, v_BTHE = self._project(x_BTM, pos_BT)
         return self._attend(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM)
 
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
-        memory_BKM = _zero_padding(memory_BKM, mask, queries=False)
+        memory_BKM = _zero_padding(memory_BKM, mask, keys=True)
         return self.key(memory_BKM), self.value(memory_BKM)
 
     def cross(
@@ -145,11 +146,19 @@ class MultiHead(nn.Module):
         return self.out(out_BQHE, x_BQM.shape[-1])
 
 
-def _zero_padding(x_BTM: jax.Array, mask: Any, *, queries: bool) -> jax.Array:
-    """Zeroes padded positions before the first product, so that a NaN there stays there."""
+def _zero_padding(
+    x_BTM: jax.Array, mask: Any, *, queries: bool = False, keys: bool = False
+) -> jax.Array:
+    """Zeroes positions that are padding in every part they play, before the first product.
+
+    A NaN there stays there.
+    """
     if mask is None:
         return x_BTM
-    length = x_BTM.shape[1]
-    q_BT, k_BT = as_mask(mask).padding(length, length)
-    valid_BT = q_BT if queries else k_BT
-    return x_BTM if valid_BT is None else jnp.where(valid_BT[..., None], x_BTM, 0)
+    lengths = (x_BTM.shape[1] if queries else None, x_BTM.shape[1] if keys else None)
+    as_mask(mask).check(*lengths)
+    asked = zip(as_mask(mask).padding(*lengths), lengths, strict=True)
+    real = [real_BT for real_BT, length in asked if length is not None]
+    if any(real_BT is None for real_BT in real):
+        return x_BTM
+    return jnp.where(reduce(jnp.logical_or, real)[..., None], x_BTM, 0)

@@ -16,6 +16,7 @@ is the rule, drawn 6 times as often as one of weight 1,
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from attention.data.grammar.synchronous import Rule, Slot
@@ -25,6 +26,12 @@ _FORM = re.compile(r"<(\w+)>")
 _NAME = re.compile(r"\{([^}:?]*)")
 
 NUMBERS = ("one", "many")
+
+
+def read_rows(table: str) -> list[list[str]]:
+    """Read a table of words: "_" is a space inside a word, "-" stands for none."""
+    rows = [line.split() for line in table.strip().splitlines()]
+    return [["" if cell == "-" else cell.replace("_", " ") for cell in row] for row in rows]
 
 
 class Pattern(NamedTuple):
@@ -68,8 +75,8 @@ def make_rules(
     pattern: Pattern,
     *,
     word: str = "",
-    forms: Mapping[str, str] | None = None,
-    frame: Mapping[str, Slot] | None = None,
+    forms: Mapping[str, str] = MappingProxyType({}),
+    frame: Mapping[str, Slot] = MappingProxyType({}),
 ) -> Iterator[Rule]:
     """Write a pattern out for one word: one rule, or one for each number where words agree.
 
@@ -89,7 +96,7 @@ def make_rules(
         subject = number
         for name in _NAME.findall(english):
             kind, _, role = name.rpartition(" ")
-            if role in (frame or {}):
+            if role in frame:
                 slot = frame[role]
                 symbols = [s for s in slot.symbols if s.endswith(subject)]
                 subject = ""

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from attention.data.grammar.adverbials import adverbial_rules
 from attention.data.grammar.clauses import clause_rules
-from attention.data.grammar.phrases import phrase_rules
+from attention.data.grammar.noun_phrases import noun_phrase_rules
+from attention.data.grammar.partners import partner_rules
+from attention.data.grammar.sentences import sentence_rules
 from attention.data.grammar.synchronous import Combination, Grammar
 from attention.data.pairs import Pairs
 
@@ -36,7 +39,8 @@ def split_of(combination: Combination) -> str:
 @cache
 def grammar() -> Grammar:
     """Return the English-Chinese grammar; its start is the symbol "sentence"."""
-    return Grammar([*phrase_rules(), *clause_rules()])
+    parts = adverbial_rules, noun_phrase_rules, clause_rules, partner_rules, sentence_rules
+    return Grammar(rule for part in parts for rule in part())
 
 
 def _allowed(split: str) -> Callable[[Combination], bool]:
@@ -77,11 +81,10 @@ def sample_pairs(split: str, count: int, seed: int = 0) -> Pairs:
         )
     draw = random.Random(f"{split} {seed}").random
     allowed = _allowed(split)
-    kept = lambda combination: split_of(combination) == split
     derive = grammar().derive
     pairs: dict[str, str] = {}
     while len(pairs) < count:
-        phrase = derive("sentence", draw, allowed, kept)
+        phrase = derive("sentence", draw, allowed, lambda bond: split_of(bond) == split)
         if phrase.marked or split == "train":
             pairs.setdefault(_spell(phrase.english), phrase.chinese)
     return Pairs(tuple(pairs), tuple(pairs.values()))

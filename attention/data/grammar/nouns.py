@@ -1,12 +1,13 @@
-"""The words of the embedded English-Chinese grammar, with what each may be combined with.
+"""The nouns of the grammar with what describes and counts them, and its places.
 
-Every table pairs the two languages line by line. An underscore stands for a space inside a
-word, a hyphen for "none". The last columns are selectional restrictions (Chomsky 1965, ch. 2):
-the sorts of noun a verb or an adjective may stand with, so that no table eats a doctor.
+Tables pair the two languages line by line; an underscore stands for a space inside a word, a hyphen
+for "none". The sorts of noun are selectional restrictions (Chomsky, 1965, chapter 2): adjectives
+and verbs name the sorts they go with, so that no table eats a doctor.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
+
+from attention.data.grammar.patterns import read_rows
 
 
 class Noun(NamedTuple):
@@ -17,33 +18,6 @@ class Noun(NamedTuple):
     many: str
     zh: str
     measure: str
-
-
-class Verb(NamedTuple):
-    """A verb with its English forms; `done` is the Chinese verb with its result (卖 -> 卖掉)."""
-
-    s: str
-    base: str
-    past: str
-    participle: str
-    ing: str
-    zh: str
-    done: str
-    uses: str
-    objects: str
-    places: str
-
-
-class Activity(NamedTuple):
-    """An intransitive verb; `lasting` is the Chinese verb before a duration (跳舞 -> 跳了三天)."""
-
-    s: str
-    base: str
-    past: str
-    ing: str
-    zh: str
-    lasting: str
-    places: str
 
 
 class Adjective(NamedTuple):
@@ -66,15 +40,10 @@ class Place(NamedTuple):
     zh: str
 
 
-def _lines(table: str) -> Iterator[list[str]]:
-    for line in table.strip().splitlines():
-        yield ["" if cell == "-" else cell.replace("_", " ") for cell in line.split()]
-
-
 # sort, singular, plural, Chinese, measure word
 NOUNS = [
-    Noun(*cells)
-    for cells in _lines("""
+    Noun(*row)
+    for row in read_rows("""
 person doctor doctors 医生 位
 person teacher teachers 老师 位
 person writer writers 作家 位
@@ -155,67 +124,10 @@ plant flower flowers 花 朵
 """)
 ]
 
-# third person, base, past, participle, -ing, Chinese, Chinese with result,
-# uses (c completed, g going on, m modal, h habit, e experience, p passive), objects, places
-VERBS = [
-    Verb(*cells)
-    for cells in _lines("""
-reads read read read reading 读 读完 cgmhep print,prose study,rest
-writes write wrote written writing 写 写完 cgmhp prose study,rest
-buys buy bought bought buying 买 买走 cgmhp print,clothes,vehicle,device,instrument,furniture,portable,dish shop
-sells sell sold sold selling 卖 卖掉 cgmhp print,food,clothes,device,furniture,portable,dish shop
-borrows borrow borrowed borrowed borrowing 借 借走 cmp print,device study
-washes wash washed washed washing 洗 洗干净 cgmhp clothes,dish home
-repairs repair repaired repaired repairing 修理 修好 cgmhep vehicle,device,furniture shed
-cleans clean cleaned cleaned cleaning 擦 擦干净 cgmhp furniture,instrument home
-moves move moved moved moving 搬 搬走 cgmp furniture home
-draws draw drew drawn drawing 画 画完 cgmhe animal,plant,building outside,rest
-eats eat ate eaten eating 吃 吃掉 cgmhp food home,rest
-feeds feed fed fed feeding 喂 - cgmhe animal rest
-looks_for look_for looked_for looked_for looking_for 找 - gm portable,trifle,animal outside,rest
-finds find found found finding 找到 找到 cmp portable,trifle,animal outside,rest
-loses lose lost lost losing 弄丢 弄丢 cp portable,trifle outside,shop
-sees see saw seen seeing 看见 看见 cep person,animal,vehicle outside,rest
-meets meet met met meeting 遇见 - ce person outside,shop,study
-helps help helped helped helping 帮助 - cgmhe person work,study
-praises praise praised praised praising 表扬 表扬 cgmhep person work,study
-criticises criticise criticised criticised criticising 批评 批评 cgmhep person work,study
-visits visit visited visited visiting 拜访 - cgmhe person work
-breaks break broke broken breaking 打碎 打碎 cp dish home,shop
-uses use used used using 使用 - cgme device study,home
-""")
-]
-
-# Verbs of state take neither 了 nor 正在: third person, base, past ..., objects
-STATES = [
-    Verb(*cells)
-    for cells in _lines("""
-likes like liked liked liking 喜欢 - s person,animal,print,prose,clothes,vehicle,instrument,building -
-needs need needed needed needing 需要 - s device,furniture,portable,trifle,dish,vehicle -
-remembers remember remembered remembered remembering 记得 - s person,prose,building -
-trusts trust trusted trusted trusting 信任 - s person -
-""")
-]
-
-# third person, base, past, -ing, Chinese, Chinese before a duration, places
-ACTIVITIES = [
-    Activity(*cells)
-    for cells in _lines("""
-sleeps sleep slept sleeping 睡觉 睡 home,rest
-rests rest rested resting 休息 休息 home,rest,work
-works work worked working 工作 工作 work,study,shed
-studies study studied studying 学习 学习 study,home
-runs run ran running 跑步 跑 outside
-dances dance danced dancing 跳舞 跳 outside,home
-sings sing sang singing 唱歌 唱 outside,home
-waits wait waited waiting 等 等 shop,work,outside
-""")
-]
-
 # plain, comparative, Chinese predicate, Chinese attribute, sorts
 ADJECTIVES = [
-    Adjective(*cells)
-    for cells in _lines("""
+    Adjective(*row)
+    for row in read_rows("""
 young younger 年轻 年轻的 person
 famous more_famous 有名 有名的 person,prose,building
 clever cleverer 聪明 聪明的 person,animal
@@ -243,8 +155,8 @@ heavy heavier 重 很重的 furniture,device
 
 # sort, where, name, Chinese where, Chinese name
 PLACES = [
-    Place(*cells)
-    for cells in _lines("""
+    Place(*row)
+    for row in read_rows("""
 study in_the_library the_library 在图书馆里 图书馆
 study in_the_classroom the_classroom 在教室里 教室
 work in_the_office the_office 在办公室里 办公室
