@@ -1,85 +1,99 @@
-"""The command line: train, evaluate, translate and look inside; see README.md."""
+"""The command line: train, evaluate, translate, look inside. README.md says more.
 
-from __future__ import annotations
+launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value ...]
+                    [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
+launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
+launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
+launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
+"""
 
-import json
 import os
+import re
 import sys
-from pathlib import Path
+import traceback
+import warnings
 
-from absl import flags
-from ml_collections import config_flags
+from absl import flags, logging
 
-COMMANDS = ("train", "evaluate", "translate", "inspect")
-
-flags.DEFINE_string("workdir", None, "where the run lives; runs/NAME of the config by default")
-flags.DEFINE_enum("on_change", "refuse", ["refuse", "continue", "restart"], "if configs differ")
-flags.DEFINE_string("split", "test", "what to evaluate")
-flags.DEFINE_string("data_dir", None, "where the split's files lie")
-flags.DEFINE_string("checkpoint", "best", "best, latest, average, or a step")
-flags.DEFINE_string("compare", None, "evaluate: another workdir, by paired bootstrap")
-flags.DEFINE_integer("beam", None, "translate: beams")
-flags.DEFINE_integer("nbest", 1, "translate: translations of each line")
-flags.DEFINE_bool("scores", False, "translate: print scores")
-flags.DEFINE_string("text", None, "inspect: the sentence to look at")
-config_flags.DEFINE_config_file("config", None, "experiments/NAME.py[:argument]", lock_config=True)
-FLAGS = flags.FLAGS
+COMMANDS = {  # the flags each needs, and those it may have
+    "train": (["config"], ["workdir", "on_change"]),
+    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
+    "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
+    "inspect": (["workdir", "text"], ["checkpoint"]),
+}
+MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, FloatingPointError)
 
 
-def run(argv: list[str]) -> None:
-    """Runs one command with the flags already parsed."""
-    command = argv[1] if len(argv) > 1 else None
-    if command not in COMMANDS or len(argv) > 2:
-        given = " ".join(argv[1:]) or "nothing"
-        raise ValueError(f"needs one command of {', '.join(COMMANDS)}; got {given}")
-    if command == "train" and FLAGS.config is None:
-        raise ValueError("train needs --config=experiments/NAME.py")
-    if command != "train" and FLAGS.workdir is None:
-        raise ValueError(f"{command} needs --workdir=DIR, the directory of a trained run")
-    if command == "inspect" and not FLAGS.text:
-        raise ValueError("inspect needs --text='a sentence'")
-    from attention import inspecting, trained
+def parse(argv: list[str]) -> tuple[str, dict, list[str]]:
+    """The command, its flags by name, and what is said of single keys of the config."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    for name in {name for both in COMMANDS.values() for names in both for name in names}:
+        kind = {"beam": "integer", "nbest": "integer", "scores": "boolean"}.get(name, "string")
+        getattr(flags, f"DEFINE_{kind}")(name, None, name, flag_values=values)
+    keys = [arg for arg in argv if re.match(r"--?(no)?config\.", arg)]
+    said = " ".join(values([arg for arg in argv if arg not in keys])[1:])
+    if said not in COMMANDS:
+        raise ValueError(f"needs one of {', '.join(COMMANDS)}; got {said or 'none'}; see --help")
+    given = {name: values[name].value for name in values if values[name].present}
+    needed, optional = COMMANDS[said]
+    known = needed + optional
+    for name in [*needed, *given, *(["config"] if keys else [])]:
+        if name not in known or given.get(name, "") == "":
+            verb = "needs a value for" if name in known else "has no flag"
+            raise ValueError(f"{said} {verb} --{name}; its flags are --{', --'.join(known)}")
+    return said, given, keys
+
+
+def run(command: str, given: dict, keys: list[str]) -> None:
+    """Does the command's work."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/attention-jax/xla")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    from attention import inspecting, trained, translating  # jax reads the settings above
     from attention import run as runs
+    from experiments.resolve import default_workdir, resolve
 
     if command == "train":
-        config = json.loads(FLAGS.config.to_json_best_effort())
-        name = Path(FLAGS["config"].config_filename.partition(":")[0]).stem
-        workdir = FLAGS.workdir or f"runs/{name}"
-        runs.print_report(runs.train(config, workdir, on_change=FLAGS.on_change))
+        given = {"workdir": default_workdir(given["config"])} | given
+        runs.print_report(runs.train(resolve(given.pop("config"), keys), **given))
     elif command == "evaluate":
-        options = dict(data_dir=FLAGS.data_dir, checkpoint=FLAGS.checkpoint, compare=FLAGS.compare)
-        runs.print_report(trained.evaluate(FLAGS.workdir, FLAGS.split, **options))
+        runs.print_report(trained.evaluate(**given))
     elif command == "translate":
-        options = dict(beam=FLAGS.beam, nbest=FLAGS.nbest, scores=FLAGS.scores)
-        source, target = sys.stdin.buffer, sys.stdout
-        trained.translate(FLAGS.workdir, source, target, checkpoint=FLAGS.checkpoint, **options)
+        translating.translate(source=sys.stdin.buffer, target=sys.stdout, **given)
     else:
-        inspecting.inspect(FLAGS.workdir, FLAGS.text, checkpoint=FLAGS.checkpoint)
+        inspecting.inspect(**given)
 
 
 def main(argv: list[str]) -> int:
-    """Turns a user's mistake into one line on stderr and exit code 2."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache/jax"))
+    """Returns the exit code; a mistake, the user's (2) or ours (1), is one line on stderr."""
+    logging.set_verbosity(logging.ERROR)
+    warnings.showwarning = lambda warning, *_: say(f"warning: {warning}")
     try:
-        run(FLAGS(argv))
+        run(*parse(argv)) if not {"-h", "--help"} & {*argv} else print(__doc__)
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader has left, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (
-        flags.Error,
-        ValueError,
-        TypeError,
-        KeyError,
-        NotImplementedError,
-        AttributeError,
-        OSError,
-        FloatingPointError,
-    ) as error:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Exception as error:
         if os.environ.get("ATTENTION_TRACEBACK"):
-            raise
-        print(f"launch.py: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+            traceback.print_exc()
+        if isinstance(error, MISTAKES):
+            say(str(error))
+            return 2
+        say(f"{type(error).__name__}: {error}; set ATTENTION_TRACEBACK=1 for the traceback")
+        return 1
     return 0
 
 
+def say(text: str) -> None:
+    """One line on stderr, whatever line breaks the text has."""
+    print(f"launch.py: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(main(sys.argv))

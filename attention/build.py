@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from attention import schema, variants
 from attention.data import grammar
@@ -24,6 +25,7 @@ from attention.positions import Rotary
 from attention.shapes import Attend
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
+from attention.training.devices import mesh
 from attention.training.noise import (
     Argmax,
     Constant,
@@ -54,90 +56,39 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 MIXES: dict[str, Argmax | Sample] = {"argmax": Argmax(), "sample": Sample()}
 
 
-def check(config: Config) -> None:
-    """Checks a whole config: each key, each attention, and what keys demand of one another.
-
-    Raises:
-      ValueError, TypeError, NotImplementedError: with one line that says what to do.
-    """
-    schema.check(config)
-    for place in schema.ATTENTIONS:
-        attend(config["model"].get(place), place)
-    model, train, data, decode = (config[part] for part in ("model", "train", "data", "decode"))
-    if model["size"] % model["heads"]:
-        raise ValueError(
-            f"config.model.heads is {model['heads']}, which does not divide model.size "
-            f"{model['size']}; choose a head count that divides it"
-        )
-    if model["positions"] == "sinusoidal" and model["size"] % 2:
-        raise ValueError(
-            f"config.model.size is {model['size']}; sinusoidal positions need an even size"
-        )
-    if model["positions"] == "rotary" and model["size"] // model["heads"] % 2:
-        raise ValueError(
-            f"config.model.size / heads is {model['size'] // model['heads']}; rotary positions "
-            "need an even number of features a head"
-        )
-    if train["dtype"] == "float16":
-        raise ValueError(
-            "config.train.dtype is float16, which needs loss scaling and is not offered; "
-            "use bfloat16 or float32"
-        )
-    if train["schedule"] in ("cosine", "linear") and train["warmup"] >= train["steps"]:
-        raise ValueError(
-            f"config.train.warmup is {train['warmup']}; it needs to be below train.steps, "
-            f"{train['steps']}"
-        )
-    if train["schedule"] == "inverse_sqrt" and train["warmup"] < 1:
-        raise ValueError("config.train.warmup is 0; inverse_sqrt needs at least 1")
-    if data["kind"] == "text" and not data["dir"]:
-        raise ValueError(
-            "config.data.dir is not set; say --config.data.dir=DIR with files train.LANG, "
-            "valid.LANG and test.LANG (plain or .gz)"
-        )
-    if data["source_lang"] == data["target_lang"]:
-        raise ValueError(
-            f"config.data.source_lang and target_lang are both {data['target_lang']!r}; "
-            "translation needs two"
-        )
-    for name in ("beam", "valid_beam"):
-        if decode[name] > data["vocab_size"]:
-            raise ValueError(
-                f"config.decode.{name} is {decode[name]}; it can be at most data.vocab_size, "
-                f"{data['vocab_size']}"
-            )
-    noise(config, vocab_size=data["vocab_size"])
-
-
 def attend(spec: Any, place: str) -> Attend:
     """The attention of one place from ``{"name": ..., parameter: value}``."""
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise ValueError(
             f"config.model.{place} is {spec!r}; it needs a name, one of {', '.join(ATTENTIONS)}"
         )
-    parameters = dict(spec)
-    name = parameters.pop("name")
-    fields = attention_defaults(name, place).keys() - {"name"}
-    for parameter in parameters:
+    name = spec["name"]
+    listed = {key: value for key, value in spec.items() if key != "name"}
+    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
+    fields = attention_defaults(name, place)
+    del fields["name"]
+    for parameter, value in parameters.items():
+        full = f"model.{place}.{parameter}"
         if parameter not in fields:
             raise ValueError(
-                f"config.model.{place}.{parameter} is unknown to {name}, which has "
+                f"config.{full} is unknown to {name}, which has "
                 f"{', '.join(sorted(fields))}{schema.nearest(parameter, fields)}"
             )
+        schema.check_value(full, schema.parameter(parameter, fields[parameter]), value)
     try:
-        value = ATTENTIONS[name](**parameters)
+        made = ATTENTIONS[name](**parameters)
     except (TypeError, ValueError) as error:
         raise type(error)(f"config.model.{place}: {error}") from None
-    if place == "cross" and not value.abilities.cross:
+    if place == "cross" and not made.abilities.cross:
         raise NotImplementedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
             "choose softmax"
         )
-    if place == "decoder" and value.abilities.causal == "no":
+    if place == "decoder" and made.abilities.causal == "no":
         raise NotImplementedError(
             f"config.model.decoder is {name}, which cannot be causal; choose softmax"
         )
-    return value
+    return made
 
 
 def attention_defaults(name: Any, place: str) -> dict[str, Any]:
@@ -154,10 +105,9 @@ def attention_defaults(name: Any, place: str) -> dict[str, Any]:
 def transformer(config: Config, vocab_size: int) -> Transformer:
     """The model."""
     model = config["model"]
-    longest = max(config["data"]["max_length"], config["decode"]["max_length"])
     added: dict[str, Callable[[], nn.Module]] = {
         "sinusoidal": SinusoidalPositions,
-        "learned": partial(LearnedPositions, length=longest),
+        "learned": partial(LearnedPositions, length=config["data"]["max_length"]),
     }
     return Transformer(
         vocab_size=vocab_size,
@@ -239,13 +189,24 @@ def optimiser(config: Config) -> optax.GradientTransformation:
 
 def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Search:
     """How translations are looked for; ``beams`` overrides ``decode.beam``."""
-    decode = config["decode"]
+    decode, longest = config["decode"], config["decode"]["max_length"]
+    if config["model"]["positions"] == "learned":  # there are no vectors for further ones
+        longest = min(longest, config["data"]["max_length"])
     return Search(
-        beams=beams or decode["beam"],
+        beams=decode["beam"] if beams is None else beams,
         nbest=nbest,
         length_penalty=decode["length_penalty"],
-        max_length=decode["max_length"],
+        max_length=longest,
     )
+
+
+def devices(config: Config) -> Mesh:
+    """The devices that a training batch is split over."""
+    count = config["mesh"]["data"]
+    try:
+        return mesh(count or None)
+    except ValueError as error:
+        raise ValueError(f"config.mesh.data is {count}: {error}") from None
 
 
 def pairs(config: Config, split: str, directory: str | None = None) -> Pairs:

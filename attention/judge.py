@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from attention.data.buckets import Bucket
-from attention.data.examples import encode_all
+from attention.data.examples import Examples, encode_all
 from attention.data.ordered import eval_batches, source_batches
 from attention.data.pairs import Pairs
+from attention.data.tokenizer import EOS
 from attention.decoding import Beams
 from attention.evaluation.scores import corpus_scores
 from attention.shapes import Tree
@@ -31,6 +33,7 @@ class Judge:
       mesh: devices over which batches are split.
       buckets: batch shapes.
       batch_tokens: source tokens of a batch.
+      max_length: most tokens that are read of a sentence, eos included.
       target_lang: picks BLEU's tokenisation.
     """
 
@@ -38,6 +41,7 @@ class Judge:
     mesh: Mesh
     buckets: Sequence[Bucket]
     batch_tokens: int
+    max_length: int
     target_lang: str
 
     @cached_property
@@ -49,9 +53,21 @@ class Judge:
     def _loss(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
         return jax.jit(self.task.eval_loss)
 
-    def loss(self, params: Tree, model_state: Tree, pairs: Pairs) -> float:
+    def examples(self, pairs: Pairs) -> Examples:
+        """The pairs as tokens; what is longer than ``max_length`` is cut, with one warning."""
+        whole = encode_all(pairs, self.task.tokenizer)
+        source, source_cuts = self._cut(whole.source)
+        target, target_cuts = self._cut(whole.target)
+        if source_cuts or target_cuts:
+            warnings.warn(
+                f"{source_cuts} source and {target_cuts} target sentences of {len(pairs)} are cut "
+                f"to {self.max_length} tokens",
+                stacklevel=2,
+            )
+        return replace(whole, source=source, target=target)
+
+    def loss(self, params: Tree, model_state: Tree, examples: Examples) -> float:
         """Nats per target token given gold, over every sentence."""
-        examples = encode_all(pairs, self.task.tokenizer)
         batches = eval_batches(examples, batch_tokens=self.batch_tokens, buckets=self.buckets)
         total = weight = 0.0
         for batch in batches:
@@ -62,7 +78,7 @@ class Judge:
     def translate(
         self, params: Tree, model_state: Tree, sources: Sequence[np.ndarray], search: Search
     ) -> list[list[tuple[str, float]]]:
-        """The ``search.nbest`` best translations of each token list, with their scores, in order."""
+        """The ``search.nbest`` best translations of each source, with their scores, in order."""
         found: list[list[tuple[str, float]]] = [[] for _ in sources]
         # Beams of one sentence stand side by side, so a batch is cut by their number.
         tokens = max(1, self.batch_tokens // search.beams)
@@ -80,9 +96,18 @@ class Judge:
         self, params: Tree, model_state: Tree, pairs: Pairs, search: Search
     ) -> tuple[dict[str, Any], list[str]]:
         """Loss and scores over every sentence, and the translations."""
-        examples = encode_all(pairs, self.task.tokenizer)
+        examples = self.examples(pairs)
         found = self.translate(params, model_state, examples.source, search)
         hypotheses = [best[0][0] for best in found]
-        report: dict[str, Any] = {"loss": self.loss(params, model_state, pairs)}
+        report: dict[str, Any] = {"loss": self.loss(params, model_state, examples)}
         report |= corpus_scores(hypotheses, list(pairs.target), self.target_lang)
         return report | {"examples": len(pairs), "sentences": len(hypotheses)}, hypotheses
+
+    def _cut(self, sentences: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
+        """Sentences of at most ``max_length`` tokens, and how many had more."""
+        most, cut = self.max_length, [len(tokens_T) > self.max_length for tokens_T in sentences]
+        kept = [
+            np.append(tokens_T[: most - 1], np.int32(EOS)) if long else tokens_T
+            for tokens_T, long in zip(sentences, cut, strict=True)
+        ]
+        return kept, sum(cut)

@@ -178,13 +178,7 @@ class Lengths(Mask):
     k_lengths_B: Any = None
 
     def __post_init__(self):
-        if self.k_lengths_B is None:
-            object.__setattr__(self, "k_lengths_B", self.q_lengths_B)
-        for name in ("q_lengths_B", "k_lengths_B"):
-            value = getattr(self, name)
-            if name == "q_lengths_B" and value is None and self.k_lengths_B is not None:
-                continue
-            _check_array(f"Lengths({name})", value, ndim=1, integer=True)
+        _set_sides(self, "q_lengths_B", "k_lengths_B", 1, _WHOLE)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see = k_pos < jnp.asarray(self.k_lengths_B)[:, None, None, None]
@@ -215,13 +209,7 @@ class Valid(Mask):
     k_valid_BK: Any = None
 
     def __post_init__(self):
-        if self.k_valid_BK is None:
-            object.__setattr__(self, "k_valid_BK", self.q_valid_BQ)
-        for name in ("q_valid_BQ", "k_valid_BK"):
-            value = getattr(self, name)
-            if name == "q_valid_BQ" and value is None and self.k_valid_BK is not None:
-                continue
-            _check_array(f"Valid({name})", value, ndim=2, boolean=True)
+        _set_sides(self, "q_valid_BQ", "k_valid_BK", 2, _TRUTH)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see = _gather(self.k_valid_BK, k_pos, axis=3, fill=False)
@@ -235,8 +223,7 @@ class Valid(Mask):
         _check_length("Valid(k_valid_BK)", self.k_valid_BK, 1, k_len, "keys")
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
-        q_valid_BQ = None if self.q_valid_BQ is None else jnp.asarray(self.q_valid_BQ)
-        return q_valid_BQ, jnp.asarray(self.k_valid_BK)
+        return self.q_valid_BQ, self.k_valid_BK
 
 
 @_pytree("q_segments_BQ", "k_segments_BK")
@@ -248,10 +235,8 @@ class Segments(Mask):
     k_segments_BK: Any = None
 
     def __post_init__(self):
-        if self.k_segments_BK is None:
-            object.__setattr__(self, "k_segments_BK", self.q_segments_BQ)
-        for name in ("q_segments_BQ", "k_segments_BK"):
-            _check_array(f"Segments({name})", getattr(self, name), ndim=2, integer=True)
+        _set_array(self, "q_segments_BQ", (2,), _WHOLE)
+        _set_sides(self, "q_segments_BQ", "k_segments_BK", 2, _WHOLE)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         q_segment = _gather(self.q_segments_BQ, q_pos, axis=2, fill=0)
@@ -274,12 +259,7 @@ class Array(Mask):
     see: Any
 
     def __post_init__(self):
-        _check_array("Array(see)", self.see, boolean=True)
-        if jnp.ndim(self.see) not in (2, 3, 4):
-            raise ValueError(
-                f"Array(see) has shape {jnp.shape(self.see)}; it needs [Q, K], [B, Q, K] or "
-                "[B, H, Q, K]"
-            )
+        _set_array(self, "see", (2, 3, 4), _TRUTH)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see, see_BHQK = jnp.asarray(self.see), self._four_axes()
@@ -395,16 +375,25 @@ def _gather(x_BT: Any, pos: Positions, *, axis: int, fill: Any) -> jax.Array:
     return x_BT.reshape(shape)
 
 
-def _check_array(
-    name: str, x: Any, *, ndim: int | None = None, integer: bool = False, boolean: bool = False
-) -> None:
-    dtype = getattr(x, "dtype", None)
-    if dtype is None:
-        x = np.asarray(x)
-        dtype = x.dtype
-    if boolean and dtype != jnp.bool_:
-        raise TypeError(f"{name} has dtype {dtype}; it needs bool, where True means 'may look'")
-    if integer and not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"{name} has dtype {dtype}; it needs an integer dtype")
-    if ndim is not None and jnp.ndim(x) != ndim:
-        raise ValueError(f"{name} has shape {jnp.shape(x)}; it needs {ndim} axes")
+_WHOLE = (jnp.integer, "an integer dtype")
+_TRUTH = (jnp.bool_, "bool, where True means 'may look'")
+
+
+def _set_array(mask: Mask, name: str, ndim: tuple[int, ...], kind: tuple[Any, str]) -> None:
+    """Checks the array in a field; a list there becomes an array."""
+    x, field = getattr(mask, name), f"{type(mask).__name__}({name})"
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    if not jnp.issubdtype(x.dtype, kind[0]):
+        raise TypeError(f"{field} has dtype {x.dtype}; it needs {kind[1]}")
+    if x.ndim not in ndim:
+        raise ValueError(f"{field} has shape {x.shape}; it needs {' or '.join(map(str, ndim))} axes")
+    object.__setattr__(mask, name, x)
+
+
+def _set_sides(mask: Mask, q_name: str, k_name: str, ndim: int, kind: tuple[Any, str]) -> None:
+    """Checks both sides: keys are as the queries where not given, queries all real where None."""
+    if getattr(mask, q_name) is not None:
+        _set_array(mask, q_name, (ndim,), kind)
+    if getattr(mask, k_name) is None:
+        object.__setattr__(mask, k_name, getattr(mask, q_name))
+    _set_array(mask, k_name, (ndim,), kind)

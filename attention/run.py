@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import optax
+from jax.sharding import Mesh
 
-from attention import build, trained
+from attention import build, checks, trained
 from attention.analysis.plots import loss_curve
 from attention.data.batches import TrainBatches, iterator
-from attention.data.buckets import choose_buckets
+from attention.data.buckets import Bucket, choose_buckets
 from attention.data.examples import Examples, encode_pairs
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import Tokenizer, train_tokenizer
-from attention.training.devices import mesh, replicate, shard_batch
+from attention.judge import Judge
+from attention.tasks.translation import Translation
+from attention.training.devices import replicate, shard_batch
 from attention.training.early_stop import EarlyStop
 from attention.training.logs import MetricsWriter, read_metrics
 from attention.training.loop import train as loop
 from attention.training.step import TrainState, create_state, make_train_step
-from attention.workdir import claimed
+from attention.workdir import claimed, write_config
 
 Config = dict[str, Any]
 
@@ -50,18 +54,23 @@ def train(config: Config, workdir: str | Path, *, on_change: str = "refuse") -> 
       OSError: files are missing, damaged or in use.
       FloatingPointError: the loss was not finite too often.
     """
-    build.check(config)
-    for split in ("valid", "test"):  # what is missing is told now rather than after the training
-        build.pairs(config, split)
-    pairs = build.pairs(config, "train")
+    checks.check(config)
+    devices = build.devices(config)
     with claimed(workdir, config, on_change) as path:
-        tokenizer = _tokenizer(path, pairs, config)
-        examples = encode_pairs(pairs, tokenizer, config["data"]["max_length"])
+        # Whatever cannot be used is told now: before anything is written, or trained in vain.
+        splits = {split: build.pairs(config, split) for split in ("train", "valid", "test")}
+        tokenizer = _tokenizer(path, splits["train"], config)
+        for name in ("beam", "valid_beam"):
+            checks.check_beam(f"config.decode.{name}", config["decode"][name], tokenizer.vocab_size)
+        examples = encode_pairs(splits["train"], tokenizer, config["data"]["max_length"])
         say(f"data: {examples.report}")
-        _train(config, path, tokenizer, examples)
-        rows = read_metrics(path)
-        if rows:
-            say(f"loss curve: {loss_curve(rows, path / 'plots' / 'loss.png', title=path.name)}")
+        batches = _batches(config, examples)
+        task = build.translation(config, tokenizer)
+        write_config(path, config)
+        _keep(tokenizer, path)
+        _train(config, path, devices, task, batches, splits["valid"])
+        curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
+        say(f"loss curve: {curve}")
         return trained.evaluate(path, "test")
 
 
@@ -70,74 +79,108 @@ def _tokenizer(path: Path, pairs: Pairs, config: Config) -> Tokenizer:
     file = path / "tokenizer.model"
     if file.exists():
         return Tokenizer.load(file)
-    model = train_tokenizer([*pairs.source, *pairs.target], config["data"]["vocab_size"])
+    size = config["data"]["vocab_size"]
+    try:
+        return Tokenizer(train_tokenizer([*pairs.source, *pairs.target], size))
+    except ValueError as error:
+        key = "config.data." if str(error).startswith("vocab_size") else ""
+        raise ValueError(f"{key}{error}") from None
+
+
+def _keep(tokenizer: Tokenizer, path: Path) -> None:
     temporary = path / "tokenizer.model.tmp"
-    temporary.write_bytes(model)
-    os.replace(temporary, file)
-    return Tokenizer(model)
+    tokenizer.save(temporary)
+    os.replace(temporary, path / "tokenizer.model")
 
 
-def _train(config: Config, path: Path, tokenizer: Tokenizer, examples: Examples) -> None:
-    settings = config["train"]
-    devices = mesh(config["mesh"]["data"] or None)
-    task = build.translation(config, tokenizer)
-    buckets = choose_buckets(
-        examples.source_lengths, examples.target_lengths, config["data"]["buckets"]
-    )
-    batches = TrainBatches(
-        examples,
-        batch_tokens=settings["batch_tokens"],
-        seed=config["seed"],
-        buckets=buckets,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    rng_params, rng_train = jax.random.split(jax.random.key(config["seed"]))
-    params, model_state = task.init(rng_params)
-    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
-    say(f"model: {count:,} parameters, vocabulary {tokenizer.vocab_size:,}; data: {batches}")
+def _batches(config: Config, examples: Examples) -> TrainBatches:
+    """The training batches; the same, all processes together, for any number of them."""
+    lengths = examples.source_lengths, examples.target_lengths
+    try:
+        return TrainBatches(
+            examples,
+            batch_tokens=config["train"]["batch_tokens"],
+            seed=config["seed"],
+            buckets=choose_buckets(*lengths, config["data"]["buckets"]),
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+    except ValueError as error:
+        raise ValueError(f"config.train.{error}") from None
+
+
+def _train(
+    config: Config,
+    path: Path,
+    devices: Mesh,
+    task: Translation,
+    batches: TrainBatches,
+    valid: Pairs,
+) -> None:
+    """Trains from the latest checkpoint on, or from the start."""
+    settings, accumulate = config["train"], config["train"]["accumulate"]
     optimiser = build.optimiser(config)
-    state = replicate(create_state(params, model_state, optimiser, rng_train), devices)
+    state = replicate(_start(config, task, optimiser, batches), devices)
+    buckets = [Bucket(source, target) for _, source, target in batches.shapes]
     judge = trained.make_judge(config, task, devices, buckets)
-    valid = build.pairs(config, "valid")
-    search = build.search(config, beams=config["decode"]["valid_beam"])
     with trained.open_checkpoints(config, path) as checkpoints:
         position, start = None, 0
         if checkpoints.steps():
             state, position, start = checkpoints.restore("latest", state)
             say(f"resumed at step {start} of {settings['steps']}")
         with MetricsWriter(path, steps=settings["steps"], resume_step=start) as writer:
-
-            def on_eval(step: int, state: TrainState) -> float:
-                report, hypotheses = judge.report(state.params, state.model_state, valid, search)
-                trained.write_decodes(path, step, "valid", hypotheses)
-                metrics = {f"eval/{name}": report[name] for name in ("loss", "bleu", "chrf")}
-                writer.write(step, metrics)
-                writer.say(
-                    f"step {step}  valid loss {report['loss']:.4f}  BLEU {report['bleu']:.2f}  "
-                    f"chrF {report['chrf']:.2f}"
-                )
-                return float(report[config["checkpoint"]["metric"]])
-
             finished = loop(
                 state,
-                make_train_step(task.loss, optimiser, accumulate=settings["accumulate"]),
+                make_train_step(task.loss, optimiser, accumulate=accumulate),
                 iterator(batches),
                 steps=settings["steps"],
-                put=lambda batch: shard_batch(batch, devices, accumulate=settings["accumulate"]),
+                put=lambda batch: shard_batch(batch, devices, accumulate=accumulate),
                 position=position,
                 log_every=settings["log_every"],
                 eval_every=settings["eval_every"],
                 checkpoint_every=settings["checkpoint_every"],
                 on_step=writer.step,
                 on_log=writer.log,
-                on_eval=on_eval,
+                on_eval=_evaluation(config, path, judge, valid, writer),
                 on_save=checkpoints.save,
                 early_stop=EarlyStop(settings["patience"] or None, trained.metric_mode(config)),
                 max_skipped=settings["max_skipped"],
             )
             if finished.reason == "patience":
                 writer.say(f"stopped at step {finished.step}: the score no longer rises")
+
+
+def _start(
+    config: Config,
+    task: Translation,
+    optimiser: optax.GradientTransformation,
+    batches: TrainBatches,
+) -> TrainState:
+    """The state before the first step."""
+    rng_params, rng_train = jax.random.split(jax.random.key(config["seed"]))
+    params, model_state = task.init(rng_params)
+    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+    say(f"model: {count:,} parameters, vocabulary {task.tokenizer.vocab_size:,}; data: {batches}")
+    return create_state(params, model_state, optimiser, rng_train)
+
+
+def _evaluation(
+    config: Config, path: Path, judge: Judge, valid: Pairs, writer: MetricsWriter
+) -> Callable[[int, TrainState], float]:
+    """What the loop calls to score a state on the validation split."""
+    search = build.search(config, beams=config["decode"]["valid_beam"])
+
+    def on_eval(step: int, state: TrainState) -> float:
+        report, hypotheses = judge.report(state.params, state.model_state, valid, search)
+        trained.write_decodes(path, step, "valid", hypotheses)
+        writer.write(step, {f"eval/{name}": report[name] for name in ("loss", "bleu", "chrf")})
+        writer.say(
+            f"step {step}  valid loss {report['loss']:.4f}  BLEU {report['bleu']:.2f}  "
+            f"chrF {report['chrf']:.2f}"
+        )
+        return float(report[config["checkpoint"]["metric"]])
+
+    return on_eval
 
 
 def print_report(report: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,14 @@ class Key:
 
 def _rate(default: float, help: str) -> Key:
     return Key(default, help, low=0.0, high=1.0, open_high=True)
+
+
+def parameter(name: str, default: Any) -> Key:
+    """The key of an attention's parameter, which the variant itself checks further."""
+    about = f"{name} of the attention"
+    if name.endswith("rate") and isinstance(default, float):
+        return _rate(default, about)
+    return Key(default, about, kind=object if default is None else None)
 
 
 SCHEMA: dict[str, Key] = {
@@ -93,7 +101,7 @@ SCHEMA: dict[str, Key] = {
     "train.log_every": Key(50, "updates between lines of metrics", low=1, resume=True),
     "train.patience": Key(0, "evaluations without a better score; 0: never stop early", low=0),
     "train.max_skipped": Key(10, "non-finite updates in a row that stop the run", low=1),
-    "train.dtype": Key("float32", "compute dtype", choices=("float32", "bfloat16", "float16")),
+    "train.dtype": Key("float32", "compute dtype", choices=("float32", "bfloat16")),
     "noise.kind": Key("none", "what the decoder reads", choices=("none", "scheduled")),
     "noise.schedule": Key(
         "inverse_sigmoid",
@@ -117,7 +125,12 @@ SCHEMA: dict[str, Key] = {
     "decode.length_penalty": Key(
         0.6, "exponent of GNMT's length penalty", low=-10.0, high=10.0, resume=True
     ),
-    "decode.max_length": Key(128, "most tokens of a translation, eos included", low=2, resume=True),
+    "decode.max_length": Key(
+        128,
+        "most tokens of a translation, eos included; with learned positions also data.max_length",
+        low=2,
+        resume=True,
+    ),
     "decode.batch_tokens": Key(2_048, "source tokens of a batch when decoding", low=1, resume=True),
 }
 
@@ -131,6 +144,17 @@ def defaults() -> Config:
     for place in ATTENTIONS:
         config["model"][place] = {"name": "softmax"}
     return config
+
+
+def completed(config: Mapping[str, Any]) -> Config:
+    """A config in which keys that are missing, being younger than it, have their defaults."""
+    full = defaults()
+    for section, value in config.items():
+        if isinstance(full.get(section), dict) and isinstance(value, Mapping):
+            full[section].update(value)
+        else:
+            full[section] = value
+    return full
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -152,8 +176,8 @@ def may_change(name: str) -> bool:
     return name in SCHEMA and SCHEMA[name].resume
 
 
-def nearest(name: str, names: Any) -> str:
-    """`; did you mean ...?` with the nearest known name, or the list of a few."""
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?` with the nearest of the known names, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -169,38 +193,39 @@ def check(config: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in SCHEMA:
             raise ValueError(f"config key {name} is unknown{nearest(name, SCHEMA)}")
-        _check_value(name, SCHEMA[name], value)
+        check_value(name, SCHEMA[name], value)
     for name in SCHEMA:
         if name not in given:
             raise ValueError(f"config key {name} is missing; start from the default config")
 
 
-def _check_value(name: str, key: Key, value: Any) -> None:
+def check_value(name: str, key: Key, value: Any) -> None:
+    """Checks one value by its key; raises as ``check`` does."""
     if value is None and key.default is None:
         return
-    number = key.type in (int, float)
     fits = isinstance(value, key.type) or (key.type is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and key.type is not bool):
-        raise TypeError(f"config.{name} is {value!r}; it needs {_a(key.type)}: {key.help}")
-    if key.choices and value not in key.choices:
-        raise ValueError(
-            f"config.{name} is {value!r}; choose one of {', '.join(key.choices)}"
-            f"{nearest(value, key.choices)}"
-        )
-    if not number:
-        return
-    low, high = key.low, key.high
-    below = low is not None and value < low
-    above = high is not None and (value > high or (key.open_high and value >= high))
-    if not math.isfinite(value) or below or above:
-        raise ValueError(f"config.{name} is {value}; it needs {_range(key)}: {key.help}")
+        raise TypeError(f"config.{name} is {value!r}; it needs {wanted(key)}")
+    if key.choices:
+        if value not in key.choices:
+            near = nearest(value, key.choices)
+            raise ValueError(f"config.{name} is {value!r}; it needs {wanted(key)}{near}")
+    elif key.type in (int, float):
+        low = -math.inf if key.low is None else key.low
+        high = math.inf if key.high is None else key.high
+        inside = low <= value < high if key.open_high else low <= value <= high
+        if not (inside and math.isfinite(value)):
+            raise ValueError(f"config.{name} is {value}; it needs {wanted(key)}")
 
 
-def _a(kind: type) -> str:
-    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[kind]
-
-
-def _range(key: Key) -> str:
-    if key.high is None:
-        return f"a finite number of at least {key.low:g}"
-    return f"a number in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"
+def wanted(key: Key) -> str:
+    """What a key's value has to be, and what it means: for errors."""
+    if key.choices:
+        return f"one of {', '.join(key.choices)} ({key.help})"
+    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+    kind = kinds.get(key.type, "text")
+    if key.high is not None:
+        kind += f" in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"
+    elif key.low is not None:
+        kind += f" of at least {key.low:g}"
+    return f"{kind} ({key.help})"

@@ -1,23 +1,20 @@
-"""A trained run, opened again: to evaluate it, to translate with it, to look inside."""
+"""A trained run, opened again: to evaluate it, and for others to translate and look inside."""
 
 from __future__ import annotations
 
 import os
-import queue
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from attention import build
+from attention import build, checks
 from attention.data.buckets import Bucket
-from attention.data.examples import encode_all, encode_sources
-from attention.data.text import decode_lines
+from attention.data.pairs import Pairs
 from attention.data.tokenizer import Tokenizer
 from attention.evaluation.scores import paired_bootstrap
 from attention.judge import Judge
@@ -29,7 +26,7 @@ from attention.training.step import create_state
 from attention.workdir import read_config
 
 Config = Mapping[str, Any]
-_LINES = 512  # most lines translated together
+_LENGTHS = (8, 16, 24, 32, 48, 64, 96)  # batch shapes: each is compiled once, when it is met
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,19 +50,23 @@ def load(workdir: str | Path, checkpoint: str = "best") -> Trained:
     """
     path = Path(workdir)
     config = read_config(path)
-    build.check(config)
-    task = build.translation(config, Tokenizer.load(path / "tokenizer.model"))
-    devices = mesh(config["mesh"]["data"] or None)
+    checks.check(config)
+    vocabulary = path / "tokenizer.model"
+    if not vocabulary.is_file():
+        raise FileNotFoundError(f"{path} has no {vocabulary.name}: its training has not begun yet")
+    task = build.translation(config, Tokenizer.load(vocabulary))
+    # A run may be read where there are fewer devices than it was trained on.
+    devices = mesh(min(config["mesh"]["data"] or jax.device_count(), jax.device_count()))
     params, model_state = task.init(jax.random.key(0))
     state = create_state(params, model_state, build.optimiser(config), jax.random.key(0))
     with open_checkpoints(config, path, read_only=True) as checkpoints:
         restored = checkpoints.restore(checkpoint, replicate(state, devices))
     longest = config["data"]["max_length"]
-    sides = [Bucket(n, n) for n in (8, 16, 24, 32, 48, 64, 96) if n < longest]
+    lengths = [*(length for length in _LENGTHS if length < longest), longest]
     return Trained(
         config,
         task,
-        make_judge(config, task, devices, [*sides, Bucket(longest, longest)]),
+        make_judge(config, task, devices, [Bucket(length, length) for length in lengths]),
         restored.state.params,
         restored.state.model_state,
         restored.step,
@@ -91,66 +92,44 @@ def evaluate(
 
     Returns:
       score, metric, loss (nats per target token), bleu, chrf, their signatures, split, step,
-      examples, sentences; with ``compare`` also its scores and the p-value.
+      examples, sentences; with ``compare`` also the other's scores and the p-values.
+
+    Raises:
+      FileNotFoundError: there is no run, no such checkpoint or no such split.
+      ValueError: the split's text, or ``compare``, cannot be used.
     """
     run = load(workdir, checkpoint)
     pairs = build.pairs(run.config, split, data_dir)
-    search = build.search(run.config)
-    report, hypotheses = run.judge.report(run.params, run.model_state, pairs, search)
+    report, hypotheses = run.judge.report(
+        run.params, run.model_state, pairs, build.search(run.config)
+    )
     write_decodes(Path(workdir), run.step, split, hypotheses)
     metric = run.config["checkpoint"]["metric"]
     report = {"score": report[metric], "metric": metric, "split": split, "step": run.step} | report
     if compare is not None:
-        other = load(compare, checkpoint)
-        sources = encode_all(pairs, other.task.tokenizer).source
-        found = other.judge.translate(
-            other.params, other.model_state, sources, build.search(other.config)
-        )
-        report["compare"] = paired_bootstrap(
-            hypotheses,
-            [best[0][0] for best in found],
-            list(pairs.target),
-            run.config["data"]["target_lang"],
-        )
+        report["compare"] = _compare(run, hypotheses, load(compare, checkpoint), compare, pairs)
     return report
 
 
-def translate(
-    workdir: str | Path,
-    source: BinaryIO,
-    target: TextIO,
-    *,
-    checkpoint: str = "best",
-    beam: int | None = None,
-    nbest: int = 1,
-    scores: bool = False,
-) -> None:
-    """Writes the translation of each line, in order, as soon as it is there.
-
-    An empty line gives an empty line. With ``nbest`` each line gives so many; with ``scores`` each
-    is preceded by its score (log-probability over the length penalty, in nats) and a tab.
-
-    Raises:
-      ValueError: the input is not UTF-8, or ``beam`` or ``nbest`` is out of range.
-    """
-    run = load(workdir, checkpoint)
-    _check_beam(run, beam, nbest)
-    search = build.search(run.config, beams=beam, nbest=nbest)
-    longest, done = run.config["data"]["max_length"], 0
-    for lines in _in_groups(decode_lines(source, "stdin")):
-        tokens, cut = encode_sources(lines, run.task.tokenizer, longest)
-        for index in cut:
-            print(f"warning: line {done + index + 1} is cut to {longest} tokens", file=sys.stderr)
-        said = [index for index, line in enumerate(lines) if line.strip()]
-        found = run.judge.translate(
-            run.params, run.model_state, [tokens[index] for index in said], search
-        )
-        by_line = dict(zip(said, found, strict=True))
-        for index in range(len(lines)):
-            for text, score in by_line.get(index, [("", 0.0)] * nbest):
-                target.write(f"{score:.4f}\t{text}\n" if scores else f"{text}\n")
-        target.flush()
-        done += len(lines)
+def _compare(
+    run: Trained, hypotheses: list[str], other: Trained, name: str | Path, pairs: Pairs
+) -> dict[str, Any]:
+    """sacreBLEU's paired bootstrap of a run against another, which is the baseline."""
+    for key in ("source_lang", "target_lang"):
+        if run.config["data"][key] != other.config["data"][key]:
+            raise ValueError(
+                f"compare: {name} has data.{key} {other.config['data'][key]!r} and this run "
+                f"{run.config['data'][key]!r}; they need to be the same"
+            )
+    sources = other.judge.examples(pairs).source
+    found = other.judge.translate(
+        other.params, other.model_state, sources, build.search(other.config)
+    )
+    baseline = [best[0][0] for best in found]
+    language = run.config["data"]["target_lang"]
+    compared = paired_bootstrap(baseline, hypotheses, list(pairs.target), language)
+    by_metric = {metric: comparison._asdict() for metric, comparison in compared.items()}
+    return {"workdir": str(name), "step": other.step, **by_metric}
 
 
 def make_judge(config: Config, task: Translation, devices: Mesh, buckets: Sequence) -> Judge:
@@ -160,6 +139,7 @@ def make_judge(config: Config, task: Translation, devices: Mesh, buckets: Sequen
         devices,
         tuple(buckets),
         config["decode"]["batch_tokens"],
+        config["data"]["max_length"],
         config["data"]["target_lang"],
     )
 
@@ -182,47 +162,10 @@ def metric_mode(config: Config) -> str:
 
 
 def write_decodes(path: Path, step: int, split: str, lines: Sequence[str]) -> None:
-    """Keeps translations as decodes/STEP.SPLIT.txt, one a line."""
-    folder = path / "decodes"
-    folder.mkdir(exist_ok=True)
-    text = "".join(f"{line}\n" for line in lines)
-    (folder / f"{step}.{os.path.basename(split)}.txt").write_text(text, encoding="utf-8")
-
-
-def _check_beam(run: Trained, beam: int | None, nbest: int) -> None:
-    most = run.task.tokenizer.vocab_size
-    beams = run.config["decode"]["beam"] if beam is None else beam
-    if not 1 <= beams <= most:
-        raise ValueError(f"beam is {beams}; it needs to be from 1 to the vocabulary's {most}")
-    if not 1 <= nbest <= beams:
-        raise ValueError(f"nbest is {nbest}; it needs to be from 1 to beam, which is {beams}")
-
-
-def _in_groups(lines: Iterator[str]) -> Iterator[list[str]]:
-    """What has arrived so far, at least one line and at most ``_LINES``, again and again.
-
-    A thread reads ahead, so that a slow writer sees each answer at once and a file goes in batches.
-    """
-    arrived: queue.Queue[Any] = queue.Queue(maxsize=2 * _LINES)
-
-    def read() -> None:
-        try:
-            for line in lines:
-                arrived.put(line)
-            arrived.put(None)
-        except (OSError, ValueError) as error:
-            arrived.put(error)
-
-    threading.Thread(target=read, daemon=True).start()
-    group: list[str] = []
-    while True:
-        item = arrived.get()
-        if isinstance(item, str):
-            group.append(item)
-        if group and (len(group) == _LINES or arrived.empty() or not isinstance(item, str)):
-            yield group
-            group = []
-        if isinstance(item, Exception):
-            raise item
-        if item is None:
-            return
+    """Keeps translations as decodes/STEP.SPLIT.txt, one a line; warns where it cannot."""
+    file = path / "decodes" / f"{step}.{os.path.basename(split)}.txt"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        warnings.warn(f"{file} cannot be written ({error.strerror})", stacklevel=2)

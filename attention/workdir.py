@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import socket
-import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,30 +17,40 @@ from attention import schema
 
 Config = dict[str, Any]
 ON_CHANGE = ("refuse", "continue", "restart")
+_CONFIG, _LOCK = "config.json", "lock"
+_OURS = ("tokenizer.model", "metrics.jsonl", "checkpoints")  # what a run writes after its config
 
 
 def read_config(workdir: str | Path) -> Config:
-    """The config of a run.
+    """The config of a run; keys younger than the run have their defaults.
 
     Raises:
       FileNotFoundError: there is no run.
       ValueError: config.json is damaged.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / _CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"{workdir} holds no run (no config.json): train one there first")
+        raise FileNotFoundError(f"{workdir} holds no run (no {_CONFIG}): train one there first")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+        raise ValueError(f"{path} is damaged ({error}): restore it") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path} is damaged: it needs a JSON object")
-    return config
+    return schema.completed(config)
+
+
+def write_config(workdir: Path, config: Config) -> None:
+    """Makes a directory that was claimed the run's; what else a run writes comes after this."""
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    temporary = workdir / f"{_CONFIG}.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, workdir / _CONFIG)
 
 
 @contextlib.contextmanager
 def claimed(workdir: str | Path, config: Config, on_change: str = "refuse") -> Iterator[Path]:
-    """Makes or reopens a run's directory for one training process.
+    """Makes or reopens a run's directory for one training process; ``write_config`` is to follow.
 
     Args:
       workdir: the directory; its parents are made too.
@@ -48,7 +59,7 @@ def claimed(workdir: str | Path, config: Config, on_change: str = "refuse") -> I
         difference, "continue" with the new config, or "restart", which moves the old run aside.
 
     Raises:
-      ValueError: the configs differ, or ``on_change`` is unknown.
+      ValueError: the configs differ, what is there is no run, or ``on_change`` is unknown.
       OSError: the directory cannot be written, or another process trains in it.
     """
     if on_change not in ON_CHANGE:
@@ -57,21 +68,17 @@ def claimed(workdir: str | Path, config: Config, on_change: str = "refuse") -> I
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise type(error)(f"workdir {path} cannot be made: {error.strerror}") from None
-    with _lock(path):
-        if (path / "config.json").exists():
-            changes = differences(read_config(path), config)
-            if changes and on_change == "refuse":
-                raise ValueError(
-                    f"{path} holds a run of another config ({'; '.join(changes)}); choose another "
-                    "--workdir, or say --on_change=continue or --on_change=restart"
-                )
-            if changes and on_change == "restart":
-                _set_aside(path)
-        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-        temporary = path / "config.json.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path / "config.json")
+        raise type(error)(
+            f"workdir {path} cannot be made ({error.strerror}); choose another --workdir"
+        ) from None
+    with _locked(path):
+        if (path / _CONFIG).exists():
+            _settle(path, differences(read_config(path), config), on_change)
+        elif strangers := [name for name in _OURS if (path / name).exists()]:
+            raise ValueError(
+                f"{path} has {', '.join(strangers)} but no {_CONFIG}, so it is no run of ours; "
+                "choose another --workdir"
+            )
         yield path
 
 
@@ -82,13 +89,32 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [f"{n}: {was.get(n)!r} -> {now.get(n)!r}" for n in names if was.get(n) != now.get(n)]
 
 
+def _settle(path: Path, changes: list[str], on_change: str) -> None:
+    """Does what ``on_change`` says where the config has changed."""
+    if not changes:
+        return
+    listed = "; ".join(changes)
+    if on_change == "refuse":
+        raise ValueError(
+            f"{path} holds a run of another config ({listed}); choose another --workdir, or say "
+            "--on_change=continue or --on_change=restart"
+        )
+    if on_change == "continue":
+        warnings.warn(f"{path} goes on with another config ({listed})", stacklevel=2)
+    else:
+        aside = _set_aside(path)
+        warnings.warn(f"the run in {path}, of another config, is moved to {aside}", stacklevel=2)
+
+
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds ``lock`` in the directory; the kernel frees it however the process ends."""
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the directory's lock; the kernel frees it however the process ends."""
     try:
-        stream = (path / "lock").open("a+", encoding="utf-8")
+        stream = (path / _LOCK).open("a+", encoding="utf-8")
     except OSError as error:
-        raise type(error)(f"workdir {path} cannot be written: {error.strerror}") from None
+        raise type(error)(
+            f"workdir {path} cannot be written ({error.strerror}); choose another --workdir"
+        ) from None
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,10 +130,16 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _set_aside(path: Path) -> None:
-    """Moves all of a run but its lock into a directory beside it."""
-    aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.old")
-    aside.mkdir()
-    for entry in path.iterdir():
-        if entry.name != "lock":
-            entry.rename(aside / entry.name)
+def _set_aside(path: Path) -> Path:
+    """Moves all of a run but its lock into a new directory beside it; its config goes last."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.old.{number}")
+        try:
+            aside.mkdir()
+            break
+        except FileExistsError:
+            continue
+    moved = [entry for entry in path.iterdir() if entry.name != _LOCK]
+    for entry in sorted(moved, key=lambda entry: entry.name == _CONFIG):
+        entry.rename(aside / entry.name)
+    return aside

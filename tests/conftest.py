@@ -1,11 +1,17 @@
 """Settings and fixtures for all tests."""
 
+import contextlib
+import io
+import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -62,3 +68,89 @@ def eight_devices() -> Callable[..., str]:
         return result.stdout
 
     return run
+
+
+class Ran(NamedTuple):
+    """What a command came to: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON object of stdout's last line."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def launched() -> Callable[..., Ran]:
+    """Calls launch.py in this process: launched("evaluate", "--workdir=...", stdin=b"...")."""
+    import launch
+
+    def run(*arguments: str, stdin: bytes = b"") -> Ran:
+        out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)  # shown, and no error as in tests
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = launch.main(["launch.py", *map(str, arguments)])
+        out.flush()
+        return Ran(code, out.buffer.getvalue().decode("utf-8"), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory of tiny text, to be read only: letters, whose German is their capitals, reversed.
+
+    Of its 80 training pairs one is too long for `tiny` and one has a blank side.
+    """
+    directory = tmp_path_factory.mktemp("corpus")
+    chance = random.Random(0)
+    for split, count in (("train", 78), ("valid", 12), ("test", 12)):
+        lines = [chance.choices("abcdefgh", k=chance.randint(1, 6)) for _ in range(count)]
+        target = [[letter.upper() for letter in reversed(line)] for line in lines]
+        if split == "train":
+            lines, target = [*lines, ["a"] * 20, ["b"]], [*target, ["A"] * 20, [" "]]
+        for language, side in (("en", lines), ("de", target)):
+            text = "".join(" ".join(line) + "\n" for line in side)
+            (directory / f"{split}.{language}").write_text(text, "utf-8")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny(corpus: pathlib.Path) -> list[str]:
+    """Arguments of a training run of seconds on `corpus`."""
+    values = {
+        "data.dir": corpus,
+        "data.vocab_size": 290,
+        "data.max_length": 8,
+        "data.buckets": 1,
+        "model.layers": 1,
+        "model.size": 16,
+        "model.heads": 2,
+        "model.ff_size": 32,
+        "train.steps": 20,
+        "train.batch_tokens": 64,
+        "train.warmup": 5,
+        "train.eval_every": 10,
+        "train.checkpoint_every": 5,
+        "train.log_every": 5,
+        "decode.beam": 2,
+        "decode.max_length": 12,
+    }
+    overrides = [f"--config.{key}={value}" for key, value in values.items()]
+    return ["train", "--config=experiments/text.py", *overrides]
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    launched: Callable[..., Ran], tiny: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pathlib.Path, Ran]:
+    """The workdir of a tiny trained run, to be read only, and what its training wrote."""
+    workdir = tmp_path_factory.mktemp("runs") / "tiny"
+    ran = launched(*tiny, f"--workdir={workdir}")
+    assert ran.code == 0, ran.err
+    return workdir, ran

@@ -137,9 +137,11 @@ class Transformer(nn.Module):
         source_lengths_B: jax.Array,
         target_lengths_B: jax.Array,
     ) -> jax.Array:
-        """Logits of a whole target at once, from ``embed_target``'s vectors."""
+        """Logits of a whole target at once, from ``embed_target``'s vectors; padding is ignored."""
         self_mask = Causal() & Lengths(target_lengths_B)
         cross_mask = Lengths(target_lengths_B, source_lengths_B)
+        real_BT = jnp.arange(y_BTM.shape[1])[None] < target_lengths_B[:, None]
+        y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)
         y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
         for layer in self.decoder_layers:
             y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask)

@@ -74,6 +74,11 @@ class MultiHead(nn.Module):
           NotImplementedError: the attention cannot do what is asked.
           ValueError: the heads do not divide the features, or shapes do not fit.
         """
+        for name, x in (("x_BQM", x_BQM), ("memory_BKM", memory_BKM)):
+            if x is not None and x.ndim != 3:
+                raise ValueError(
+                    f"{name} has shape {x.shape}; it needs three axes: batch, length, features"
+                )
         if memory_BKM is not None:
             return self.cross(x_BQM, self.project_memory(memory_BKM, mask), mask, bias=bias)
         x_BTM = _zero_padding(x_BQM, mask, queries=True, keys=True)

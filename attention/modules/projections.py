@@ -25,7 +25,7 @@ class ToHeads(nn.Module):
     def __call__(self, x_BTM: jax.Array) -> jax.Array:
         model_size = x_BTM.shape[-1]
         features = model_size if self.features is None else self.features
-        if features % self.heads:
+        if self.heads < 1 or features % self.heads:
             raise ValueError(
                 f"heads={self.heads} does not divide {features} features; "
                 f"choose a head count that divides {features}"

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from attention.decoding import Beams, Step, beam_search
+from attention.decoding import Beams, Decoded, Sampler, Step, beam_search, sample
 from attention.models.transformer import Transformer
 from attention.shapes import Tree
 from attention.training.losses import cross_entropy
@@ -121,10 +121,38 @@ class Translation:
             length_penalty=search.length_penalty,
         )
 
+    def sample(
+        self,
+        params: Tree,
+        model_state: Tree,
+        source_BS: jax.Array,
+        sampler: Sampler,
+        *,
+        rng: jax.Array,
+        index_B: jax.Array | None = None,
+        max_length: int = 128,
+    ) -> Decoded:
+        """One random translation of each source; ``index_B`` ties a row's draw to its example."""
+        length, limit_B = self._limits(source_BS, max_length)
+        step, cache = self._decoder(params, model_state, source_BS, length)
+        return sample(
+            step,
+            cache,
+            rng=rng,
+            sampler=sampler,
+            batch=source_BS.shape[0],
+            bos=BOS,
+            eos=EOS,
+            pad=PAD,
+            max_length=length,
+            limit_B=limit_B,
+            index_B=index_B,
+        )
+
     def texts(self, tokens: np.ndarray) -> list[str]:
-        """One line of text for each row of tokens."""
+        """One line of text for each row of tokens; what would break a line is a space."""
         lines = (self.tokenizer.decode(row) for row in np.asarray(tokens))
-        return [" ".join(line.splitlines()) for line in lines]
+        return [line.replace("\r", " ").replace("\n", " ") for line in lines]
 
     def _run(self, params: Tree, model_state: Tree) -> Callable[..., Any]:
         return partial(self.model.apply, {"params": params, **model_state})

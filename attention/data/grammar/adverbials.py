@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 
 from attention.data.grammar.nouns import PLACES
 from attention.data.grammar.patterns import make_rules, read_patterns, read_terminals
-from attention.data.grammar.synchronous import Rule, Slot
+from attention.data.grammar.rules import Rule, Slot
 
 # Chinese counts in ten thousands (万), English in thousands; a gap of zeros is read as one 零.
 _NUMBERS = read_patterns("""
-low price 1:  {digit:1}{digit:2}
-              {digit:1}十{digit:2}
-low price 1:  {digit}0
-              {digit}十
+low price 1:  {ten}{digit}
+              {ten}十{digit}
+low price 1:  {ten}0
+              {ten}十
 high price 2: {figure}{hundredth}
               {figure}百{hundredth}
 high price 3: {figure},{thousandth}
@@ -22,6 +22,10 @@ thousandth 4: {figure}{hundredth}
               {figure}百{hundredth}
 thousandth 1: 0{digit:1}{digit:2}
               零{digit:1}十{digit:2}
+thousandth 1: 0{digit}0
+              零{digit}十
+thousandth 1: 00{digit}
+              零{digit}
 thousandth 1: 000
               -
 hundredth 4:  {digit:1}{digit:2}
@@ -36,8 +40,8 @@ age 6:        {tens}-{unit}
               {tens}{unit}
 age 1:        {tens}
               {tens}
-year 3:       in 19{year digit:1}{year digit:2}
-              一九{year digit:1}{year digit:2}年
+year 3:       in 19{decade}{year digit}
+              一九{decade}{year digit}年
 year 1:       in 200{year digit}
               二〇〇{year digit}年
 year 1:       in 201{year digit}
@@ -65,6 +69,12 @@ past time 1:   last year
                去年
 past time 3:   {count} {periods} ago
                {count}{periods}前
+past day 1:    yesterday
+               昨天
+past day 3:    last {weekday}
+               上个{weekday}
+past day 2:    {count} days ago
+               {count}天前
 future time 1: tomorrow
                明天
 future time 2: tomorrow {part}
@@ -92,7 +102,9 @@ habit time 3:  every {weekday}
 _TERMINALS = {
     "count": "two 两, three 三, four 四, five 五, six 六, seven 七, eight 八, nine 九, ten 十",
     "digit": "1 一, 2 二, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
+    "ten": "2 二, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
     "figure": "1 一, 2 两, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
+    "decade": "5 五, 6 六, 7 七, 8 八, 9 九",
     "year digit": "0 〇, 1 一, 2 二, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
     "tens": "twenty 二十, thirty 三十, forty 四十, fifty 五十, sixty 六十",
     "unit": "one 一, two 二, three 三, four 四, five 五, six 六, seven 七, eight 八, nine 九",

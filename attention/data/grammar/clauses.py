@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from attention.data.grammar.adverbials import place_slot
 from attention.data.grammar.noun_phrases import AGENT, noun_slot
 from attention.data.grammar.patterns import make_rules, read_patterns, read_terminals
-from attention.data.grammar.synchronous import Rule
+from attention.data.grammar.rules import Rule
 from attention.data.grammar.verbs import ACTIVITIES, STATES, VERBS, Activity, Verb
 
 # By the use of the verb that a pattern needs (see VERBS in words.py).
 _TRANSITIVE = {
     "c": read_patterns("""
-past 6:      {plain agent} <past> {any object} {past time}
-             {plain agent}{past time}<zh>了{any object}
-past 4:      {plain agent} <past> {told object}
+past 2:      {plain agent} <past> {any object}
+             {plain agent}<zh>了{any object}
+past 8:      {plain agent} <past> {told object}
              {plain agent}<zh>了{told object}
 past 8:      {plain agent} <past> {simple object} {place} {past time}
              {plain agent}{past time}{place}<zh>了{simple object}
@@ -45,14 +45,16 @@ question 1:  {which object} did {plain agent} <base> {place?} {past time?}
              {plain agent}{past time?}{place?}<zh>了{which object}
 question 1:  {how many object} did {plain agent} <base> {place?} {past time?}
              {plain agent}{past time?}{place?}<zh>了{how many object}
-gap 3:       {known agent} <past>
-             {known agent}<zh>
-story 1:     {known agent} <past> {past time}
-             {known agent}{past time}<zh>
-story 1:     {known agent} <past> {place}
-             {known agent}{place}<zh>
 deed 1:      <past> {definite object}
              <zh>了{definite object}
+"""),
+    "r": read_patterns("""
+gap 3:   {known agent} <past>
+         {known agent}<zh>
+story 1: {known agent} <past> {past time}
+         {known agent}{past time}<zh>
+story 1: {known agent} <past> {place}
+         {known agent}{place}<zh>
 """),
     "g": read_patterns("""
 present 4:    {definite agent} [is|are] <ing> {single object} {place}
@@ -71,6 +73,8 @@ future 1:   {definite agent} will not <base> {definite object} {future time?}
             {definite agent}{future time?}不会<zh>{definite object}
 future 5:   {definite agent} {modal [one|many]} <base> {simple object} {place?} {future time}
             {definite agent}{future time}{modal [one|many]}{place?}<zh>{simple object}
+future 4:   {plain agent} {modal [one|many]} <base> {told object}
+            {plain agent}{modal [one|many]}<zh>{told object}
 report 2:   {plain agent} will <base> {simple object}
             {plain agent}会<zh>{simple object}
 then 1:     {plain agent} will <base> {simple object} {place?}
@@ -101,6 +105,8 @@ question 2: [has|have] {definite agent} ever <participle> {definite object}
     "p": read_patterns("""
 past 4:     {definite object} [was|were] <participle> by {definite agent} {past time?}
             {definite object}{past time?}被{definite agent}<done>了
+past 4:     {told object} [was|were] <participle> by {plain agent}
+            {told object}被{plain agent}<done>了
 past 1:     {definite object} [was|were] not <participle> by {definite agent}
             {definite object}没有被{definite agent}<done>
 question 1: [was|were] {definite object} <participle> by {plain agent} {past time?}
@@ -121,8 +127,8 @@ gap 1:      {known agent} [<s>|<base>]
 }
 
 _INTRANSITIVE = read_patterns("""
-activity 4:   {definite agent} <past> {place?} for {duration} {past time?}
-              {definite agent}{past time?}{place?}<lasting>了{duration}
+activity 4:   {definite agent} <past> {place?} for {duration} {past day?}
+              {definite agent}{past day?}{place?}<lasting>了{duration}
 activity 2:   {definite agent} [is|are] <ing> {place}
               {definite agent}正{place}<zh>
 activity 2:   {definite agent} {often} [<s>|<base>] {place}
@@ -131,8 +137,8 @@ activity 3:   {definite agent} {modal [one|many]} <base> {place} {future time?}
               {definite agent}{future time?}{modal [one|many]}{place}<zh>
 background 3: {plain agent} [was|were] <ing> {place}
               {plain agent}正{place}<zh>
-question 2:   how long did {plain agent} <base> {place?} {past time?}
-              {plain agent}{past time?}{place?}<lasting>了多久
+question 2:   how long did {plain agent} <base> {place?} {past day?}
+              {plain agent}{past day?}{place?}<lasting>了多久
 """)
 
 _TERMINALS = {

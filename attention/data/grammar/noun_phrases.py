@@ -3,8 +3,9 @@
 Noun phrases come in kinds. `any` may carry adjectives and a relative clause ("the old book that
 she read"), `told` carries a longer one ("... that she read yesterday"), `simple` has no relative
 clause, `plain` has no adjective either, and `known` is the plainest ("the doctor", "my aunt").
-`single` is one thing, `definite` and `indefinite` say which, `bare` has no article, and `which` and
-`how many` ask. A symbol is a kind, the noun's sort and its number, as in "simple animal many".
+`single` is one thing, `definite` and `indefinite` say which, `sure` is definite and plain, `bare`
+has no article, and `which` and `how many` ask. A symbol is a kind, the noun's sort and its number,
+as in "simple animal many".
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,75 +13,77 @@ from dataclasses import replace
 
 from attention.data.grammar.nouns import ADJECTIVES, NOUNS, Adjective, Noun
 from attention.data.grammar.patterns import NUMBERS, make_rules, read_patterns, read_terminals
-from attention.data.grammar.synchronous import Rule, Slot
+from attention.data.grammar.rules import Rule, Slot
 
 _ONE = read_patterns("""
-known/plain/single/simple/any/definite 5: the <one>
-                                          <the><zh>
-plain/single/simple/any/definite 2:       this <one>
-                                          这<measure><zh>
-plain/single/simple/any/definite 2:       that <one>
-                                          那<measure><zh>
-plain/single/simple/any/indefinite 3:     a <one>
-                                          一<measure><zh>
-single/simple/any/definite 5:             the {adjective} <one>
-                                          那<measure>{adjective}<zh>
-single/simple/any/definite 2:             this {adjective} <one>
-                                          这<measure>{adjective}<zh>
-single/simple/any/indefinite 6:           a {adjective} <one>
-                                          一<measure>{adjective}<zh>
-any 8:                                    the {adjective?} <one> that {gap}
-                                          {gap}的那<measure>{adjective?}<zh>
-any 4:                                    a {adjective?} <one> that {gap}
-                                          {gap}的一<measure>{adjective?}<zh>
-told 8:                                   the {adjective?} <one> that {story}
-                                          {story}的那<measure>{adjective?}<zh>
-which 1:                                  which {adjective?} <one>
-                                          哪<measure>{adjective?}<zh>
-compared 1:                               this <one> is {comparison} than that one
-                                          这<measure><zh>比那<measure>{comparison}
+known/plain/single/simple/any/definite/sure 5: the <one>
+                                               <the><zh>
+plain/single/simple/any/definite/sure 2:       this <one>
+                                               这<measure><zh>
+plain/single/simple/any/definite/sure 2:       that <one>
+                                               那<measure><zh>
+plain/single/simple/any/indefinite 3:          a <one>
+                                               一<measure><zh>
+single/simple/any/definite 5:                  the {adjective} <one>
+                                               那<measure>{adjective}<zh>
+single/simple/any/definite 2:                  this {adjective} <one>
+                                               这<measure>{adjective}<zh>
+single/simple/any/indefinite 6:                a {adjective} <one>
+                                               一<measure>{adjective}<zh>
+any 8:                                         the {adjective?} <one> that {gap}
+                                               {gap}的那<measure>{adjective?}<zh>
+any 4:                                         a {adjective?} <one> that {gap}
+                                               {gap}的一<measure>{adjective?}<zh>
+told 8:                                        the <one> that {story}
+                                               {story}的那<measure><zh>
+which 1:                                       which {adjective?} <one>
+                                               哪<measure>{adjective?}<zh>
+compared 1:                                    this <one> is {comparison} than that one
+                                               这<measure><zh>比那<measure>{comparison}
 """)
 
 _MANY = read_patterns("""
-known/plain/simple/any/definite 2: the <many>
-                                   <the_many>
-plain/simple/any/definite 1:       these <many>
-                                   这些<zh>
-plain/simple/any/definite 1:       those {count} <many>
-                                   那{count}<measure><zh>
-simple/any/definite 1:             these {count} {adjective} <many>
-                                   这{count}<measure>{adjective}<zh>
-plain/simple/any/indefinite 2:     {count} <many>
-                                   {count}<measure><zh>
-simple/any/indefinite 3:           {count} {adjective} <many>
-                                   {count}<measure>{adjective}<zh>
-simple/any/indefinite 1:           many {adjective?} <many>
-                                   很多{adjective?}<zh>
-simple/any/indefinite 1:           some {adjective?} <many>
-                                   一些{adjective?}<zh>
-any 4:                             the {count} <many> that {gap}
-                                   {gap}的那{count}<measure><zh>
-told 4:                            the {count} <many> that {story}
-                                   {story}的那{count}<measure><zh>
-bare 1:                            {adjective?} <many>
-                                   {adjective?}<zh>
-how many 1:                        how many {adjective?} <many>
-                                   多少<measure>{adjective?}<zh>
+known/plain/simple/any/definite/sure 2: the <many>
+                                        <the_many>
+plain/simple/any/definite/sure 1:       these <many>
+                                        这些<zh>
+plain/simple/any/definite/sure 1:       those {count} <many>
+                                        那{count}<measure><zh>
+simple/any/definite 1:                  these {count} {adjective} <many>
+                                        这{count}<measure>{adjective}<zh>
+plain/simple/any/indefinite 2:          {count} <many>
+                                        {count}<measure><zh>
+simple/any/indefinite 3:                {count} {adjective} <many>
+                                        {count}<measure>{adjective}<zh>
+simple/any/indefinite 1:                many {adjective?} <many>
+                                        很多{adjective?}<zh>
+simple/any/indefinite 1:                some {adjective?} <many>
+                                        一些{adjective?}<zh>
+any 4:                                  the {count} <many> that {gap}
+                                        {gap}的那{count}<measure><zh>
+told 4:                                 the {count} <many> that {story}
+                                        {story}的那{count}<measure><zh>
+bare 1:                                 {adjective?} <many>
+                                        {adjective?}<zh>
+how many 1:                             how many {adjective?} <many>
+                                        多少<measure>{adjective?}<zh>
 """)
 
 # People are not owned.
 _OWNED_ONE = read_patterns("""
-single/simple/any/definite 2: {whose} <one>
-                              {whose}<zh>
+single/simple/any/definite/sure 2: {whose} <one>
+                                   {whose}<zh>
 """)
 _OWNED_MANY = read_patterns("""
-simple/any/definite 1: {whose} {count} <many>
-                       {whose}{count}<measure><zh>
+simple/any/definite/sure 1: {whose} {count} <many>
+                            {whose}{count}<measure><zh>
 """)
 
 _PERSON_ONE = read_patterns("""
-any/told 8: the {adjective?} <one> who {deed}
-            {deed}的那<measure>{adjective?}<zh>
+any 6:  the {adjective?} <one> who {deed}
+        {deed}的那<measure>{adjective?}<zh>
+told 8: the <one> who {deed}
+        {deed}的那<measure><zh>
 """)
 
 _PRONOUNS = read_patterns("""
@@ -92,13 +95,13 @@ known/plain/definite pronoun many 25: {they}
 
 # Kin and names take no article or measure word; a Chinese title follows the name.
 _FAMILY = read_patterns("""
-known/plain/single/simple/any/definite kin one 40: {possessor} {relative}
-                                                   {possessor}{relative}
+known/plain/single/simple/any/definite/sure kin one 40: {possessor} {relative}
+                                                        {possessor}{relative}
 """)
 
 _NAMES = read_patterns("""
-known/plain/single/simple/any/definite name one 10: <title> {surname}
-                                                    {surname}<zh>
+known/plain/single/simple/any/definite/sure name one 10: <title> {surname}
+                                                         {surname}<zh>
 """)
 
 _TERMINALS = {

@@ -138,7 +138,7 @@ big bigger 大 大 animal,food,vehicle,furniture,dish,building,plant
 small smaller 小 小 animal,food,vehicle,furniture,dish,building,plant
 black - - 黑色的 animal,clothes,vehicle,device,furniture,portable
 white - - 白色的 animal,clothes,vehicle,device,furniture,dish
-red - - 红色的 clothes,vehicle,portable,dish,plant
+red - - 红色的 clothes,vehicle,portable,dish
 new newer 新 新 print,clothes,vehicle,device,instrument,furniture,portable,trifle,building
 old older 旧 旧 print,clothes,vehicle,device,instrument,furniture,portable,trifle,building
 interesting more_interesting 有趣 有趣的 print,prose
@@ -158,21 +158,21 @@ PLACES = [
     Place(*row)
     for row in read_rows("""
 study in_the_library the_library 在图书馆里 图书馆
-study in_the_classroom the_classroom 在教室里 教室
+study in_the_classroom - 在教室里 -
 work in_the_office the_office 在办公室里 办公室
 shed in_the_factory the_factory 在工厂里 工厂
-shed in_the_garage the_garage 在车库里 车库
+shed in_the_garage - 在车库里 -
 work in_the_hospital the_hospital 在医院里 医院
 study at_school the_school 在学校里 学校
 work at_the_hotel the_hotel 在酒店里 酒店
 rest in_the_park the_park 在公园里 公园
 rest on_the_farm the_farm 在农场里 农场
-rest in_the_garden the_garden 在花园里 花园
+rest in_the_garden - 在花园里 -
 rest under_the_tree - 在树下 -
 rest in_front_of_the_house - 在房子前面 -
-home in_the_kitchen the_kitchen 在厨房里 厨房
+home in_the_kitchen - 在厨房里 -
 home at_home - 在家里 -
-home in_the_living_room the_living_room 在客厅里 客厅
+home in_the_living_room - 在客厅里 -
 outside by_the_river the_river 在河边 河边
 outside in_the_street - 在街上 -
 outside on_the_beach the_beach 在海滩上 海滩

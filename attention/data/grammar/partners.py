@@ -10,7 +10,7 @@ from attention.data.grammar.adverbials import place_slot
 from attention.data.grammar.noun_phrases import AGENT, PEOPLE, noun_slot
 from attention.data.grammar.nouns import PLACES
 from attention.data.grammar.patterns import make_rules, read_patterns
-from attention.data.grammar.synchronous import Rule
+from attention.data.grammar.rules import Rule
 
 # By verb and the sorts of its object.
 _DEALS = {
@@ -40,7 +40,7 @@ deal 2: {definite object} [costs|cost] {high price} yuan
 deal 3: {plain agent} borrowed {indefinite object} from {plain partner} {past time?}
         {plain agent}{past time?}从{plain partner}那里借了{indefinite object}
 """),
-    ("give", "print,clothes,device,instrument,portable,dish,plant"): read_patterns("""
+    ("give", "print,clothes,device,instrument,portable,dish"): read_patterns("""
 deal 3: {plain agent} gave {definite object} to {plain partner} {past time?}
         {plain agent}{past time?}把{definite object}送给了{plain partner}
 deal 3: {plain agent} gave {plain partner} {indefinite object} {past time?}
@@ -79,8 +79,8 @@ non-event 4: {plain agent} did not go to {destination} with {plain partner}
              {plain agent}没有和{plain partner}一起去{destination}
 """),
     "talk": read_patterns("""
-life 6: {plain agent} talked with {plain partner} for {duration} {past time?}
-        {plain agent}{past time?}和{plain partner}聊了{duration}
+life 6: {plain agent} talked with {plain partner} for {duration} {past day?}
+        {plain agent}{past day?}和{plain partner}聊了{duration}
 """),
     "call": read_patterns("""
 life 3: {plain agent} called {plain partner} {past time?}
@@ -101,11 +101,12 @@ life 3: {plain relation} is {age} years old
 
 def partner_rules() -> Iterator[Rule]:
     """Yield the rules of clauses with a partner, a price or a destination."""
+    destinations = dict.fromkeys(place.sort for place in PLACES if place.name)
     frame = {
         "agent": AGENT,
         "partner": noun_slot(PEOPLE, "partner"),
         "relation": noun_slot(("kin", "name"), "agent"),
-        "destination": place_slot("destination", dict.fromkeys(place.sort for place in PLACES)),
+        "destination": place_slot("destination", destinations),
     }
     for (verb, objects), patterns in _DEALS.items():
         thing = {"object": noun_slot(objects.split(","), "object")}

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from attention.data.grammar.synchronous import Rule, Slot
+from attention.data.grammar.rules import Rule, Slot
 
 _AGREEMENT = re.compile(r"\[([^]|]*)\|([^]]*)\]")
 _FORM = re.compile(r"<(\w+)>")

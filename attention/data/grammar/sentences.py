@@ -9,37 +9,37 @@ from collections.abc import Iterator
 from attention.data.grammar.noun_phrases import AGENT, PEOPLE, noun_slot
 from attention.data.grammar.nouns import ADJECTIVES, NOUNS, Adjective
 from attention.data.grammar.patterns import make_rules, read_patterns, read_terminals
-from attention.data.grammar.synchronous import Rule
+from attention.data.grammar.rules import Rule
 
 # What an adjective says of its noun; comparisons stay within a sort.
 _PREDICATES = read_patterns("""
 quality 4:  {told thing} [is|are] very <plain>
             {told thing}非常<zh>
-quality 3:  {told thing} [is|are] <comparative> than {definite other}
-            {told thing}比{definite other}<zh>
-quality 2:  {definite thing} [is|are] very <plain>
-            {definite thing}非常<zh>
-quality 1:  {definite thing} [is|are] too <plain>
-            {definite thing}太<zh>了
-quality 1:  {definite thing} [is|are] not <plain>
-            {definite thing}不<zh>
-question 1: [is|are] {definite thing} <plain>
-            {definite thing}<zh>吗
-quality 3:  {definite thing} [is|are] <comparative> than {definite other}
-            {definite thing}比{definite other}<zh>
-quality 1:  {definite thing} [is|are] much <comparative> than {definite other}
-            {definite thing}比{definite other}<zh>得多
-quality 2:  {definite thing} [is|are] not as <plain> as {definite other}
-            {definite thing}没有{definite other}<zh>
+quality 3:  {told thing} [is|are] <comparative> than {sure other}
+            {told thing}比{sure other}<zh>
+quality 2:  {sure thing} [is|are] very <plain>
+            {sure thing}非常<zh>
+quality 1:  {sure thing} [is|are] quite <plain>
+            {sure thing}相当<zh>
+quality 1:  {sure thing} [is|are] not <plain>
+            {sure thing}不<zh>
+question 1: [is|are] {sure thing} <plain>
+            {sure thing}<zh>吗
+quality 3:  {sure thing} [is|are] <comparative> than {sure other}
+            {sure thing}比{sure other}<zh>
+quality 1:  {sure thing} [is|are] much <comparative> than {sure other}
+            {sure thing}比{sure other}<zh>得多
+quality 2:  {sure thing} [is|are] not as <plain> as {sure other}
+            {sure thing}没有{sure other}<zh>
 """)
 
 _COLOURS = read_patterns("""
 quality 4:  {told thing} [is|are] <plain>
             {told thing}是<zh_attribute>
-quality 2:  {definite thing} [is|are] <plain>
-            {definite thing}是<zh_attribute>
-question 1: [is|are] {definite thing} <plain>
-            {definite thing}是<zh_attribute>吗
+quality 2:  {sure thing} [is|are] <plain>
+            {sure thing}是<zh_attribute>
+question 1: [is|are] {sure thing} <plain>
+            {sure thing}是<zh_attribute>吗
 """)
 
 _COMPLEX = read_patterns("""
@@ -61,16 +61,16 @@ complex 1:      because {weather}, {brief}
                 因为{weather}，所以{brief}
 complex 1:      although {profession} {condition}, {anyway}
                 虽然{profession}{condition}，但是{anyway}
-complex 3:      {background} when {plain agent} {arrived}
-                {plain agent}{arrived}的时候，{background}
-complex 1:      when {plain agent} {arrived}, {background}
-                {plain agent}{arrived}的时候，{background}
-complex 3:      {event} after {plain agent} {left}
-                {plain agent}{left}以后，{event}
-complex 1:      after {plain agent} {left}, {event}
-                {plain agent}{left}以后，{event}
-complex 3:      {event} before {plain agent} {left}
-                {plain agent}{left}以前，{event}
+complex 3:      {background} when {plain partner} {arrived}
+                {plain partner}{arrived}的时候，{background}
+complex 1:      when {plain partner} {arrived}, {background}
+                {plain partner}{arrived}的时候，{background}
+complex 3:      {event} after {plain partner} {left}
+                {plain partner}{left}以后，{event}
+complex 1:      after {plain partner} {left}, {event}
+                {plain partner}{left}以后，{event}
+complex 3:      {event} before {plain partner} {left}
+                {plain partner}{left}以前，{event}
 complex 4:      {then} if {circumstance}
                 如果{circumstance}，{then}
 complex 1:      if {circumstance}, {then}
@@ -94,15 +94,15 @@ sentence 5: {deal}.
             {deal}。
 sentence 4: {life}.
             {life}。
-sentence 4: {quality}.
+sentence 7: {quality}.
             {quality}。
-sentence 2: {activity}.
+sentence 1: {activity}.
             {activity}。
-sentence 4: {question}?
+sentence 5: {question}?
             {question}？
 sentence 1: {request}.
             {request}。
-sentence 6: {complex}.
+sentence 5: {complex}.
             {complex}。
 """)
 

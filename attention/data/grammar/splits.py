@@ -3,21 +3,22 @@
 import hashlib
 import random
 import re
-from collections.abc import Callable
 from functools import cache
 
 from attention.data.grammar.adverbials import adverbial_rules
 from attention.data.grammar.clauses import clause_rules
+from attention.data.grammar.derivations import Grammar
 from attention.data.grammar.noun_phrases import noun_phrase_rules
 from attention.data.grammar.partners import partner_rules
+from attention.data.grammar.rules import Combination, Rule
 from attention.data.grammar.sentences import sentence_rules
-from attention.data.grammar.synchronous import Combination, Grammar
 from attention.data.pairs import Pairs
 
 SPLITS = ("train", "valid", "test")
+MOST_PAIRS = 10_000_000  # far below the number there are, so that drawing distinct ones is quick
 _SHARES = {"test": 10, "valid": 5}  # per cent of all combinations
 _SPACE = re.compile(r" +(?=[ .,?])|^ +")
-_A = re.compile(r"\b([Aa]) (?=(?!use)[aeiou]|hon|hour)")
+_A = re.compile(r"\ba (?=(?!use)[aeiou]|hon|hour)")
 
 
 @cache
@@ -37,25 +38,34 @@ def split_of(combination: Combination) -> str:
 
 
 @cache
-def grammar() -> Grammar:
-    """Return the English-Chinese grammar; its start is the symbol "sentence"."""
+def rules() -> tuple[Rule, ...]:
+    """Return all rules of the grammar; its start is the symbol "sentence"."""
     parts = adverbial_rules, noun_phrase_rules, clause_rules, partner_rules, sentence_rules
-    return Grammar(rule for part in parts for rule in part())
+    return tuple(rule for part in parts for rule in part())
 
 
-def _allowed(split: str) -> Callable[[Combination], bool]:
-    splits = {"train", split}
-    return lambda combination: split_of(combination) in splits
-
-
-def count_pairs(split: str) -> int:
-    """Return how many derivations a split has, each a sentence with its translation.
+@cache
+def grammar(split: str) -> Grammar:
+    """Return the grammar over the combinations that a split may hold.
 
     Raises:
         ValueError: there is no such split.
     """
-    _check(split)
-    every = grammar().count("sentence", _allowed(split))
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}: it needs to be one of {', '.join(SPLITS)}")
+    return Grammar(rules(), lambda combination: split_of(combination) in ("train", split))
+
+
+@cache
+def count_pairs(split: str) -> int:
+    """Return how many derivations a split has, each a sentence with its translation.
+
+    The few that hold a combination twice are counted, though `sample_pairs` leaves them out.
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    every = grammar(split).count("sentence")
     return every if split == "train" else every - count_pairs("train")
 
 
@@ -68,33 +78,30 @@ def sample_pairs(split: str, count: int, seed: int = 0) -> Pairs:
 
     Args:
         split: "train", "valid" or "test".
-        count: number of pairs.
+        count: number of pairs, at most `MOST_PAIRS`.
         seed: a larger sample with the same seed begins with the smaller one.
 
     Raises:
-        ValueError: there is no such split, or it does not hold so many pairs.
+        ValueError: there is no such split, or `count` is out of range.
+
+    >>> print(*sample_pairs("train", 1).target)
+    如果明天下雨，一位农民就会拜访这个女孩。
     """
-    _check(split)
-    if not 0 <= count <= count_pairs(split) // 1000:
-        raise ValueError(
-            f"count is {count}: it needs to lie between 0 and {count_pairs(split) // 1000}"
-        )
+    derive = grammar(split).derive
+    if not 0 <= count <= MOST_PAIRS:
+        raise ValueError(f"count is {count}: it needs to lie between 0 and {MOST_PAIRS}")
     draw = random.Random(f"{split} {seed}").random
-    allowed = _allowed(split)
-    derive = grammar().derive
     pairs: dict[str, str] = {}
     while len(pairs) < count:
-        phrase = derive("sentence", draw, allowed, lambda bond: split_of(bond) == split)
-        if phrase.marked or split == "train":
+        phrase = derive("sentence", draw)
+        held = phrase.combinations
+        repeats = len(set(held)) < len(held)  # "draw the cat that the boy drew"
+        if not repeats and (split == "train" or split in map(split_of, held)):
             pairs.setdefault(_spell(phrase.english), phrase.chinese)
     return Pairs(tuple(pairs), tuple(pairs.values()))
 
 
 def _spell(english: str) -> str:
-    english = _A.sub(r"\1n ", _SPACE.sub("", english))
+    """Set spaces, "an" and the first capital."""
+    english = _A.sub("an ", _SPACE.sub("", english))
     return english[0].upper() + english[1:]
-
-
-def _check(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}: it needs to be one of {', '.join(SPLITS)}")

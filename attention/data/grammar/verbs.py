@@ -33,33 +33,34 @@ class Activity(NamedTuple):
 
 
 # third person, base, past, participle, -ing, Chinese, Chinese with result,
-# uses (c completed, g going on, m modal, h habit, e experience, p passive), objects, places
+# uses (c completed, r in relative clauses, g going on, m modal, h habit, e experience, p passive),
+# objects, places
 VERBS = [
     Verb(*row)
     for row in read_rows("""
-reads read read read reading 读 读完 cgmhep print,prose study,rest
-writes write wrote written writing 写 写完 cgmhp prose study,rest
-buys buy bought bought buying 买 买走 cgmhp print,clothes,device,furniture,portable,dish shop
+reads read read read reading 读 读完 cgmhepr print,prose study,rest
+writes write wrote written writing 写 写完 cgmhpr prose study,rest
+buys buy bought bought buying 买 买走 cgmhpr print,food,clothes,device,furniture,portable,dish shop
 sells sell sold sold selling 卖 卖掉 cgmhp print,food,clothes,device,furniture,portable,dish shop
-borrows borrow borrowed borrowed borrowing 借 借走 cmp print,device study
-washes wash washed washed washing 洗 洗干净 cgmhp clothes,dish home
-repairs repair repaired repaired repairing 修理 修好 cgmhep vehicle,device,furniture shed
+borrows borrow borrowed borrowed borrowing 借 借走 cmpr print,instrument,device study
+washes wash washed washed washing 洗 洗干净 cgmhpr clothes,dish home
+repairs repair repaired repaired repairing 修理 修好 cgmhepr vehicle,device,furniture shed
 cleans clean cleaned cleaned cleaning 擦 擦干净 cgmhp furniture,instrument home
 moves move moved moved moving 搬 搬走 cgmp furniture home
-draws draw drew drawn drawing 画 画完 cgmhe animal,plant,building outside,rest
+draws draw drew drawn drawing 画 画完 cgmher animal,plant,building outside,rest
 eats eat ate eaten eating 吃 吃掉 cgmhp food home,rest
 feeds feed fed fed feeding 喂 - cgmhe animal rest
 looks_for look_for looked_for looked_for looking_for 找 - gm portable,trifle,animal outside,rest
-finds find found found finding 找到 找到 cmp portable,trifle,animal outside,rest
-loses lose lost lost losing 弄丢 弄丢 cp portable,trifle outside,shop
-sees see saw seen seeing 看见 看见 cep person,animal,vehicle outside,rest
-meets meet met met meeting 遇见 - ce person outside,shop,study
-helps help helped helped helping 帮助 - cgmhe person work,study
-praises praise praised praised praising 表扬 表扬 cgmhep person work,study
-criticises criticise criticised criticised criticising 批评 批评 cgmhep person work,study
-visits visit visited visited visiting 拜访 - cgmhe person work
+finds find found found finding 找到 找到 cmpr portable,trifle,animal outside,rest
+loses lose lost lost losing 弄丢 弄丢 cpr portable,trifle outside,shop
+sees see saw seen seeing 看见 看见 cepr person,animal,vehicle outside,rest
+meets meet met met meeting 遇见 - cer person outside,shop,study
+helps help helped helped helping 帮助 - cgmher person work,study
+praises praise praised praised praising 表扬 表扬 cgmhepr person work,study
+criticises criticise criticised criticised criticising 批评 批评 cgmhepr person work,study
+visits visit visited visited visiting 拜访 - cgmher person work
 breaks break broke broken breaking 打碎 打碎 cp dish home,shop
-uses use used used using 使用 - cgme device study,home
+uses use used used using 使用 - cgmer device study,home
 """)
 ]
 

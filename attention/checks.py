@@ -1,0 +1,95 @@
+"""Checks of a config as a whole: what its keys demand of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attention import build, schema
+
+Config = Mapping[str, Any]
+
+
+def check(config: Config) -> None:
+    """Checks each key, each attention, and what keys demand of one another.
+
+    Raises:
+      ValueError, TypeError, NotImplementedError: with one line that says what to do.
+    """
+    if dict(schema.flatten(config)).get("train.dtype") == "float16":
+        raise ValueError(
+            "config.train.dtype is float16, which needs loss scaling and is not offered; "
+            "use bfloat16 or float32"
+        )
+    schema.check(config)
+    for place in schema.ATTENTIONS:
+        build.attend(config["model"].get(place), place)
+    for rule in (_model, _train, _data, _decode):
+        rule(config)
+    build.noise(config, vocab_size=config["data"]["vocab_size"])
+
+
+def check_beam(name: str, beam: int, vocab_size: int) -> None:
+    """Raises ValueError unless there are as many first tokens as beams."""
+    if not 1 <= beam <= vocab_size:
+        raise ValueError(
+            f"{name} is {beam}; it needs to be from 1 to the vocabulary's size, {vocab_size}"
+        )
+
+
+def _model(config: Config) -> None:
+    model = config["model"]
+    size, heads, positions = model["size"], model["heads"], model["positions"]
+    if size % heads:
+        raise ValueError(
+            f"config.model.heads is {heads}, which does not divide model.size {size}; "
+            "choose a head count that divides it"
+        )
+    if positions == "sinusoidal" and size % 2:
+        raise ValueError(f"config.model.size is {size}; sinusoidal positions need an even size")
+    if positions == "rotary" and size // heads % 2:
+        raise ValueError(
+            f"config.model.heads is {heads}, which leaves {size // heads} features of model.size "
+            f"{size} to each; rotary positions need an even number"
+        )
+
+
+def _train(config: Config) -> None:
+    train = config["train"]
+    schedule, warmup, steps = train["schedule"], train["warmup"], train["steps"]
+    if schedule in ("cosine", "linear") and warmup >= steps:
+        raise ValueError(
+            f"config.train.warmup is {warmup}; it needs to be below train.steps, {steps}"
+        )
+    if schedule == "inverse_sqrt" and warmup < 1:
+        raise ValueError("config.train.warmup is 0; inverse_sqrt needs at least 1")
+
+
+def _data(config: Config) -> None:
+    data = config["data"]
+    source, target = data["source_lang"], data["target_lang"]
+    if data["kind"] == "text" and not data["dir"]:
+        raise ValueError(
+            "config.data.dir is not set; say --config.data.dir=DIR with files train.LANG, "
+            "valid.LANG and test.LANG (plain or .gz)"
+        )
+    if source == target:
+        raise ValueError(
+            f"config.data.source_lang and target_lang are both {target!r}; translation needs two"
+        )
+    if data["kind"] == "grammar" and data["dir"]:
+        raise ValueError(
+            f"config.data.dir is {data['dir']!r}, but data.kind is grammar, which reads no files; "
+            "say --config.data.kind=text, or start from experiments/text.py"
+        )
+    if data["kind"] == "grammar" and (source, target) != ("en", "zh"):
+        raise ValueError(
+            f"config.data.source_lang and target_lang are {source!r} and {target!r}; the grammar "
+            "makes en and zh: start from experiments/text.py for text of your own"
+        )
+
+
+def _decode(config: Config) -> None:
+    for name in ("beam", "valid_beam"):
+        beam = config["decode"][name]
+        check_beam(f"config.decode.{name}", beam, config["data"]["vocab_size"])

@@ -1,0 +1,383 @@
+"""The command line: what it writes where, and one line for each mistake."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from attention.training.logs import read_metrics
+
+REPORT = {"score", "metric", "loss", "split", "step", "examples", "bleu", "chrf", "signature"}
+TEXT = "--config=experiments/text.py"
+
+
+def mistake(ran, *parts):
+    """Asserts exit code 2, nothing on stdout and one line on stderr, which has all parts."""
+    assert (ran.code, ran.out) == (2, ""), ran
+    *before, line = ran.err.splitlines()
+    assert all(text.startswith("data: ") for text in before), ran.err
+    assert line.startswith("launch.py: ")
+    for part in parts:
+        assert part in line
+    return line
+
+
+def contents(directory):
+    """Every file with its bytes, but the lock."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+def changed(corpus, to, **files):
+    """A copy of the corpus with some files ("train_en") given other bytes, or removed (None)."""
+    shutil.copytree(corpus, to)
+    for name, content in files.items():
+        path = to / name.replace("_", ".")
+        path.unlink() if content is None else path.write_bytes(content)
+    return f"--config.data.dir={to}"
+
+
+def test_train_leaves_a_whole_run_and_prints_what_evaluate_prints(launched, trained_run):
+    workdir, ran = trained_run
+    assert len(ran.out.splitlines()) == 1
+    assert ran.report.keys() >= REPORT | {"sentences"}
+    assert ran.report["score"] == ran.report["bleu"]
+    found = {key: ran.report[key] for key in ("metric", "split", "step", "examples", "sentences")}
+    assert found == {
+        "metric": "bleu", "split": "test", "step": 20, "examples": 12, "sentences": 12
+    }  # fmt: skip
+    files = {path.name for path in workdir.iterdir()}
+    assert files >= {"config.json", "tokenizer.model", "metrics.jsonl", "tb", "checkpoints"}
+    assert (workdir / "plots" / "loss.png").stat().st_size > 1000
+    assert len((workdir / "decodes" / "20.test.txt").read_text().split("\n")) == 13
+    assert json.loads((workdir / "config.json").read_text())["model"]["size"] == 16
+    rows = read_metrics(workdir)
+    assert [row["step"] for row in rows if "train/loss" in row] == [5, 10, 15, 20]
+    assert {key for row in rows for key in row} >= {"train/loss", "eval/loss", "eval/bleu"}
+    again = launched("evaluate", f"--workdir={workdir}")
+    assert (again.code, again.report) == (0, ran.report)
+
+
+def test_what_was_read_skipped_and_cut_is_told_and_libraries_are_silent(trained_run):
+    lines = trained_run[1].err.splitlines()
+    assert lines[0].startswith(
+        "data: 80 pairs read, 77 kept, 2 too long (over 8 tokens), 1 with a blank side"
+    )
+    known = re.compile(
+        r"data: |model: |step \d+|loss curve: |test: |launch.py: warning: .* cut to 8 tokens$"
+    )
+    assert [line for line in lines if not known.match(line)] == []
+
+
+@pytest.mark.parametrize("which", ["latest", "average", "15"])
+def test_evaluate_takes_any_checkpoint_and_split(launched, trained_run, which):
+    run = f"--workdir={trained_run[0]}"
+    found = launched("evaluate", run, f"--checkpoint={which}", "--split=valid")
+    assert found.code == 0
+    assert found.report["split"] == "valid"
+    assert found.report["step"] == (15 if which == "15" else 20)
+
+
+def test_evaluate_reads_other_files_and_compares(launched, trained_run, corpus, tmp_path):
+    workdir, ran = trained_run
+    for language in ("en", "de"):
+        text = (corpus / f"test.{language}").read_bytes()
+        (tmp_path / f"news.{language}.gz").write_bytes(gzip.compress(text))
+    here = [f"--data_dir={tmp_path}", "--split=news", f"--compare={workdir}"]
+    found = launched("evaluate", f"--workdir={workdir}", *here)
+    assert found.report["bleu"] == ran.report["bleu"]
+    assert found.report["compare"]["workdir"] == str(workdir)
+    assert found.report["compare"]["bleu"]["p_value"] == 1.0
+    assert found.report["compare"]["bleu"]["baseline"] == found.report["bleu"]
+    assert "chrf" in found.report["compare"]
+
+
+def test_a_finished_run_is_only_evaluated_again(launched, tiny, trained_run):
+    workdir, ran = trained_run
+    before = contents(workdir)
+    again = launched(*tiny, f"--workdir={workdir}")
+    assert (again.code, again.report) == (0, ran.report)
+    assert "resumed at step 20 of 20" in again.err
+    after = contents(workdir)
+    assert {name: after[name] for name in before if name[:2] not in ("tb", "pl")} == {
+        name: before[name] for name in before if name[:2] not in ("tb", "pl")
+    }
+
+
+def test_inspect_draws_and_prints_the_translation(launched, trained_run):
+    workdir = trained_run[0]
+    ran = launched("inspect", f"--workdir={workdir}", "--text=a b")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("\n") == 1
+    assert len(list((workdir / "plots").glob("*.png"))) >= 5
+    mistake(launched("inspect", f"--workdir={workdir}", "--text= "), "text is blank")
+
+
+def test_help(launched):
+    ran = launched("--help")
+    assert ran.code == 0
+    assert "launch.py evaluate  --workdir=DIR" in ran.out
+
+
+COMMANDS = [
+    ([], "needs one of train, evaluate, translate, inspect; got none"),
+    (["tran"], "got tran"),
+    (["train", "evaluate"], "got train evaluate"),
+    (["train"], "train needs a value for --config"),
+    (["train", "--config="], "train needs a value for --config"),
+    (["train", TEXT, "--workdir="], "train needs a value for --workdir"),
+    (["train", "--config.seed=1"], "train needs a value for --config"),
+    (["train", TEXT, "--beam=2"], "train has no flag --beam; its flags are --config, --workdir"),
+    (["train", TEXT, "--workdirr=x"], "'workdirr'. Did you mean: workdir ?"),
+    (["evaluate"], "evaluate needs a value for --workdir"),
+    (["evaluate", "--workdir=x", "--config.seed=1"], "evaluate has no flag --config"),
+    (["inspect", "--workdir=x"], "inspect needs a value for --text"),
+    (["evaluate", "--workdir=nowhere"], "nowhere holds no run (no config.json): train one there"),
+    (["translate", "--workdir=x", "--beam=two"], "flag --beam=two"),
+    (["train", "--config=experiments/tex.py"], "there is no file experiments/tex.py"),
+    (["train", "--config=README.md"], "README.md is no Python file"),
+    (["train", "--config=experiments/resolve.py"], "has no function get_config"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), COMMANDS)
+def test_a_wrong_command(launched, arguments, expected):
+    mistake(launched(*arguments), expected)
+
+
+ARGUMENTS = [
+    ("encoder=sofmax", "config.model.encoder.name is 'sofmax'", "did you mean softmax?"),
+    ("encoder", "config.model.encoder.name is ''", "choose one of softmax"),
+    ("encodr=softmax", "encodr=softmax: places are encoder, decoder, cross", "mean encoder?"),
+]
+
+
+@pytest.mark.parametrize(("argument", "what", "remedy"), ARGUMENTS)
+def test_a_wrong_argument_of_the_config(launched, tmp_path, argument, what, remedy):
+    ran = launched("train", f"{TEXT}:{argument}", f"--workdir={tmp_path / 'run'}")
+    mistake(ran, what, remedy)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_key_in_get_config(launched, tmp_path):
+    experiment = tmp_path / "mine.py"
+    source = "from experiments import base\ndef get_config():\n    return base.get_config({})\n"
+    experiment.write_text(source.format("model=dict(sizee=3)"))
+    ran = launched("train", f"--config={experiment}")
+    mistake(ran, "config key model.sizee is unknown; did you mean model.size?")
+    experiment.write_text(source.format("model=dict(size='big')"))
+    ran = launched("train", f"--config={experiment}", f"--workdir={tmp_path / 'run'}")
+    mistake(ran, "config.model.size is 'big'; it needs a whole number of at least 1")
+    assert not (tmp_path / "run").exists()
+
+
+KEYS = [
+    ("model.sizee=3", "model.sizee", "did you mean model.size?"),
+    ("modell.size=3", "modell.size", "did you mean model.size?"),
+    ("model.size.x=3", "model.size.x", "did you mean model.size?"),
+    ("model.encoder.nam=softmax", "model.encoder.nam", "did you mean model.encoder.name?"),
+    ("model.tied", "model.tied", "it needs a value"),
+    ("model.encoder.name=sofmax", "'sofmax'", "choose one of softmax"),
+    ("model.encoder=softmax", "softmax", "model.encoder"),
+    ("model={'size':1}", "config key model.layers is missing", "start from the default"),
+    ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
+    ("model.encoder.kernel=fast", "kernel 'fast' is unknown", "choose 'auto'"),
+    ("train.steps=abc", "train.steps=abc", "a whole number of at least 1"),
+    ("train.steps=1.5", "train.steps=1.5", "a whole number of at least 1"),
+    ("train.steps=0", "train.steps is 0", "a whole number of at least 1"),
+    ("model.tied=maybe", "model.tied=maybe", "true or false"),
+    ("noise.k=x", "noise.k=x", "a number"),
+    ("model.heads=3", "model.heads is 3, which does not divide model.size 16", "choose a head"),
+    ("model.heads=0", "model.heads is 0", "at least 1"),
+    ("model.dropout=-0.1", "model.dropout is -0.1", "in [0, 1)"),
+    ("model.dropout=1", "model.dropout is 1.0", "in [0, 1)"),
+    ("model.dropout=nan", "model.dropout is nan", "in [0, 1)"),
+    ("train.learning_rate=nan", "train.learning_rate is nan", "at least 0"),
+    ("train.learning_rate=inf", "train.learning_rate is inf", "at least 0"),
+    ("train.learning_rate=-1", "train.learning_rate is -1.0", "at least 0"),
+    ("train.warmup=20", "train.warmup is 20", "below train.steps, 20"),
+    ("train.label_smoothing=2", "train.label_smoothing is 2.0", "in [0, 1)"),
+    ("train.dtype=float16", "train.dtype is float16", "use bfloat16 or float32"),
+    ("train.dtype=float61", "train.dtype is 'float61'", "one of float32, bfloat16"),
+    ("noise.rate=-0.5", "noise.rate is -0.5", "in [0, 1]"),
+    ("noise.token_rate=1", "noise.token_rate is 1.0", "in [0, 1)"),
+    ("noise.kind=sheduled", "noise.kind is 'sheduled'", "did you mean scheduled?"),
+    ("decode.beam=0", "decode.beam is 0", "at least 1"),
+    ("decode.beam=291", "decode.beam is 291", "from 1 to the vocabulary's size, 290"),
+    ("decode.valid_beam=0", "decode.valid_beam is 0", "at least 1"),
+    ("data.vocab_size=100", "data.vocab_size is 100", "at least 261"),
+    ("data.vocab_size=262", "data.vocab_size is 262", "need at least"),
+    ("data.max_length=2", "no pair is left to train on", "too long (over 2 tokens)"),
+    ("train.batch_tokens=7", "train.batch_tokens is 7", "needs at least 64"),
+    ("mesh.data=99", "mesh.data is 99", "between 1 and"),
+    ("data.target_lang=en", "target_lang are both 'en'", "needs two"),
+    ("data.kind=grammar", "data.kind is grammar, which reads no files", "data.kind=text"),
+    ("seed=-1", "seed is -1", "at least 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "what", "remedy"), KEYS)
+def test_a_wrong_key_or_value(launched, tiny, tmp_path, override, what, remedy):
+    ran = launched(*tiny, f"--config.{override}", f"--workdir={tmp_path / 'run'}")
+    mistake(ran, what, remedy)
+    assert contents(tmp_path) == {}
+
+
+FILES = [
+    ({"train_en": b"a\nb\n", "train_de": b"A\n"}, "train.en has 2 lines and", "train.de has 1"),
+    ({"valid_en": b"a\n"}, "valid.en has 1 lines and", "the counts must be equal"),
+    ({"train_en": b"a\n\xff b\n"}, "train.en, line 2: byte 0xff", "convert the text to UTF-8"),
+    ({"test_de": b"A\n\xc3\n"}, "test.de, line 2: byte 0xc3", "convert the text to UTF-8"),
+    ({"train_en": b""}, "train.en: the file is empty", "one sentence a line"),
+    ({"test_en": b""}, "test.en: the file is empty", "one sentence a line"),
+    ({"train_de": None}, "has no train.de or train.de.gz: it has", "train.en"),
+    ({"test_en": None, "test_de": None}, "has no test.en or test.en.gz", "valid.de, valid.en"),
+    ({"train_en": b"\n \n", "train_de": b"\n\n"}, "no sentence has text", "needs some"),
+]
+
+
+@pytest.mark.parametrize(("files", "what", "remedy"), FILES)
+def test_wrong_files(launched, tiny, corpus, tmp_path, files, what, remedy):
+    data_dir = changed(corpus, tmp_path / "data", **files)
+    ran = launched(*tiny, data_dir, f"--workdir={tmp_path / 'run'}")
+    mistake(ran, what, remedy)
+    assert contents(tmp_path / "run") == {}
+
+
+def test_no_data_directory(launched, tiny, tmp_path):
+    ran = launched(*tiny, f"--config.data.dir={tmp_path / 'no'}", f"--workdir={tmp_path / 'run'}")
+    mistake(ran, f"data directory {tmp_path / 'no'} does not exist")
+    mistake(launched("train", TEXT), "config.data.dir is not set; say --config.data.dir=DIR")
+
+
+def test_a_missing_split_or_checkpoint_of_a_run(launched, trained_run, tmp_path):
+    workdir = f"--workdir={trained_run[0]}"
+    mistake(launched("evaluate", workdir, "--split=dev"), "has no dev.en or dev.en.gz: it has")
+    mistake(launched("evaluate", workdir, f"--data_dir={tmp_path}"), "has no test.en or test.en.gz")
+    expected = "no checkpoint of step 7; available in", ": 10, 15, 20"
+    for command in ("evaluate", "translate"):
+        mistake(launched(command, workdir, "--checkpoint=7"), *expected)
+    mistake(launched("evaluate", workdir, "--checkpoint=bset"), "latest, best, average or a step")
+    mistake(launched("evaluate", workdir, f"--compare={tmp_path}"), f"{tmp_path} holds no run")
+
+
+@pytest.mark.parametrize("blocked", ["file", "below a file"])
+def test_a_workdir_that_cannot_be_written(launched, tiny, tmp_path, blocked):
+    (tmp_path / "run").write_text("mine")
+    workdir = tmp_path / "run" / ("" if blocked == "file" else "deeper")
+    ran = launched(*tiny, f"--workdir={workdir}")
+    mistake(ran, f"workdir {workdir} cannot be made", "choose another --workdir")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained_run[0], workdir)
+    before = contents(workdir)
+    other = [*tiny, f"--workdir={workdir}", "--config.model.dropout=0.3", "--config.seed=5"]
+    ran = launched(*other)
+    mistake(ran, "(model.dropout: 0.2 -> 0.3; seed: 0 -> 5)", "--on_change=continue or")
+    assert contents(workdir) == before
+    ran = launched(*other, "--on_change=no")
+    mistake(ran, "on_change is 'no'; choose one of refuse, continue, restart")
+    ran = launched(*other, "--on_change=continue", "--config.train.steps=21")
+    assert (ran.code, ran.report["split"]) == (0, "test")
+    assert "launch.py: warning: " in ran.err
+    assert "resumed at step 20 of 21" in ran.err
+    middle = contents(workdir)
+    ran = launched(*tiny, f"--workdir={workdir}", "--config.train.steps=6", "--on_change=restart")
+    assert ran.code == 0
+    assert "resumed" not in ran.err
+    assert contents(tmp_path / "run.old.1") == middle
+    assert max(row["step"] for row in read_metrics(workdir)) == 6
+
+
+def test_some_keys_may_change_when_a_run_goes_on(launched, tiny, trained_run, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained_run[0], workdir)
+    may = ["train.steps=22", "train.log_every=1", "train.eval_every=11", "decode.beam=1"]
+    ran = launched(*tiny, f"--workdir={workdir}", *(f"--config.{change}" for change in may))
+    assert ran.code == 0, ran.err
+    assert "warning" not in ran.err.replace("warning: 2 s", "")
+    assert ran.err.count("resumed at step 20 of 22") == 1
+    rows = [row["step"] for row in read_metrics(workdir) if "train/loss" in row]
+    assert rows == [5, 10, 15, 20, 21, 22]
+
+
+def test_a_failed_start_does_not_bind_the_workdir(launched, tiny, tmp_path):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    mistake(launched(*tiny, workdir, "--config.train.batch_tokens=8"), "batch_tokens is 8")
+    mistake(launched(*tiny, workdir, "--config.train.batch_tokens=9"), "batch_tokens is 9")
+
+
+HOLD = """
+import sys, time
+from attention import schema, workdir
+with workdir.claimed(sys.argv[1], schema.defaults()):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_workdir_in_use(launched, tiny, trained_run, tmp_path):
+    workdir = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(workdir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            start = time.monotonic()
+            ran = launched(*tiny, f"--workdir={workdir}")
+            assert time.monotonic() - start < 5
+            line = mistake(ran, f"workdir {workdir} is in use by process {holder.pid} on ")
+            assert os.uname().nodename in line
+        finally:
+            holder.kill()
+
+
+def test_a_vocabulary_larger_than_the_text_is_lowered_with_one_line(launched, tiny, tmp_path):
+    wide = ["--config.data.vocab_size=5000", "--config.train.batch_tokens=8"]
+    ran = launched(*tiny, *wide, f"--workdir={tmp_path / 'run'}")
+    first, *_ = ran.err.splitlines()
+    assert re.fullmatch(
+        r"launch.py: warning: vocab_size is lowered from 5000 to \d+: .* no more pieces", first
+    )
+    assert "UserWarning" not in ran.err
+
+
+def test_beams_above_the_vocabulary_that_the_text_supports(launched, tiny, tmp_path):
+    wide = ["--config.data.vocab_size=5000", "--config.decode.beam=400"]
+    ran = launched(*tiny, *wide, f"--workdir={tmp_path / 'run'}")
+    assert ran.code == 2
+    assert "config.decode.beam is 400; it needs to be from 1 to" in ran.err
+    assert contents(tmp_path) == {}
+
+
+def test_a_bug_is_one_line_with_a_hint_and_a_traceback_on_request(launched, monkeypatch):
+    import attention.trained
+
+    monkeypatch.setattr(attention.trained, "evaluate", lambda workdir: {}["of ours"])
+    ran = launched("evaluate", "--workdir=x")
+    assert ran.code == 1
+    assert ran.err == (
+        "launch.py: KeyError: 'of ours'; set ATTENTION_TRACEBACK=1 for the traceback\n"
+    )
+    monkeypatch.setenv("ATTENTION_TRACEBACK", "1")
+    assert "Traceback (most recent call last)" in launched("evaluate", "--workdir=x").err
+    assert "Traceback (most recent call last)" in launched("evaluate", "--workdir=/no").err
+
+
+def test_interrupted(launched, monkeypatch):
+    import attention.trained
+
+    def interrupted(workdir):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(attention.trained, "evaluate", interrupted)
+    ran = launched("evaluate", "--workdir=x")
+    assert (ran.code, ran.err) == (130, "launch.py: interrupted\n")
