@@ -47,13 +47,12 @@ def parse(argv: list[str]) -> tuple[str, dict, list[str]]:
 
 def run(command: str, given: dict, keys: list[str]) -> None:
     """Does the command's work."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{cache}/attention-jax/xla")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-    from attention import inspecting, trained, translating  # jax reads the settings above
+    from attention import host, inspecting, trained, translating
     from attention import run as runs
     from experiments.resolve import default_workdir, resolve
 
+    host.keep_compiled_programs()
+    host.keep_freed_memory()
     if command == "train":
         given = {"workdir": default_workdir(given["config"])} | given
         runs.print_report(runs.train(resolve(given.pop("config"), keys), **given))

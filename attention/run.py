@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -21,7 +21,6 @@ from attention.data.buckets import Bucket, choose_buckets
 from attention.data.examples import Examples, encode_pairs
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import Tokenizer, train_tokenizer
-from attention.judge import Judge
 from attention.tasks.translation import Translation
 from attention.training.devices import replicate, shard_batch
 from attention.training.early_stop import EarlyStop
@@ -57,21 +56,42 @@ def train(config: Config, workdir: str | Path, *, on_change: str = "refuse") -> 
     checks.check(config)
     devices = build.devices(config)
     with claimed(workdir, config, on_change) as path:
-        # Whatever cannot be used is told now: before anything is written, or trained in vain.
-        splits = {split: build.pairs(config, split) for split in ("train", "valid", "test")}
-        tokenizer = _tokenizer(path, splits["train"], config)
-        for name in ("beam", "valid_beam"):
-            checks.check_beam(f"config.decode.{name}", config["decode"][name], tokenizer.vocab_size)
-        examples = encode_pairs(splits["train"], tokenizer, config["data"]["max_length"])
-        say(f"data: {examples.report}")
-        batches = _batches(config, examples)
-        task = build.translation(config, tokenizer)
+        setup = _set_up(config, path, devices)
         write_config(path, config)
-        _keep(tokenizer, path)
-        _train(config, path, devices, task, batches, splits["valid"])
+        _keep(setup.task.tokenizer, path)
+        _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
         say(f"loss curve: {curve}")
         return trained.evaluate(path, "test")
+
+
+@dataclass(frozen=True, eq=False)
+class _Setup:
+    """What a training takes, before its first step."""
+
+    config: Config
+    devices: Mesh
+    task: Translation
+    optimiser: optax.GradientTransformation
+    batches: TrainBatches
+    valid: Pairs
+
+
+def _set_up(config: Config, path: Path, devices: Mesh) -> _Setup:
+    """Makes everything, so that what cannot be used is told before anything is written."""
+    pairs, valid, _ = (build.pairs(config, split) for split in ("train", "valid", "test"))
+    tokenizer = _tokenizer(path, pairs, config)
+    for name in ("beam", "valid_beam"):
+        checks.check_beam(f"config.decode.{name}", config["decode"][name], tokenizer.vocab_size)
+    examples = encode_pairs(pairs, tokenizer, config["data"]["max_length"])
+    say(f"data: {examples.report}")
+    batches = _batches(config, examples)
+    say(f"data: {batches}")
+    task, optimiser = build.translation(config, tokenizer), build.optimiser(config)
+    params, _ = jax.eval_shape(task.init, jax.random.key(0))
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    say(f"model: {count:,} parameters, vocabulary {tokenizer.vocab_size:,}")
+    return _Setup(config, devices, task, optimiser, batches, valid)
 
 
 def _tokenizer(path: Path, pairs: Pairs, config: Config) -> Tokenizer:
@@ -109,20 +129,10 @@ def _batches(config: Config, examples: Examples) -> TrainBatches:
         raise ValueError(f"config.train.{error}") from None
 
 
-def _train(
-    config: Config,
-    path: Path,
-    devices: Mesh,
-    task: Translation,
-    batches: TrainBatches,
-    valid: Pairs,
-) -> None:
+def _train(setup: _Setup, path: Path) -> None:
     """Trains from the latest checkpoint on, or from the start."""
+    config, state = setup.config, _start(setup)
     settings, accumulate = config["train"], config["train"]["accumulate"]
-    optimiser = build.optimiser(config)
-    state = replicate(_start(config, task, optimiser, batches), devices)
-    buckets = [Bucket(source, target) for _, source, target in batches.shapes]
-    judge = trained.make_judge(config, task, devices, buckets)
     with trained.open_checkpoints(config, path) as checkpoints:
         position, start = None, 0
         if checkpoints.steps():
@@ -131,17 +141,17 @@ def _train(
         with MetricsWriter(path, steps=settings["steps"], resume_step=start) as writer:
             finished = loop(
                 state,
-                make_train_step(task.loss, optimiser, accumulate=accumulate),
-                iterator(batches),
+                make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate),
+                iterator(setup.batches),
                 steps=settings["steps"],
-                put=lambda batch: shard_batch(batch, devices, accumulate=accumulate),
+                put=lambda batch: shard_batch(batch, setup.devices, accumulate=accumulate),
                 position=position,
                 log_every=settings["log_every"],
                 eval_every=settings["eval_every"],
                 checkpoint_every=settings["checkpoint_every"],
                 on_step=writer.step,
                 on_log=writer.log,
-                on_eval=_evaluation(config, path, judge, valid, writer),
+                on_eval=_evaluation(setup, path, writer),
                 on_save=checkpoints.save,
                 early_stop=EarlyStop(settings["patience"] or None, trained.metric_mode(config)),
                 max_skipped=settings["max_skipped"],
@@ -150,28 +160,24 @@ def _train(
                 writer.say(f"stopped at step {finished.step}: the score no longer rises")
 
 
-def _start(
-    config: Config,
-    task: Translation,
-    optimiser: optax.GradientTransformation,
-    batches: TrainBatches,
-) -> TrainState:
-    """The state before the first step."""
-    rng_params, rng_train = jax.random.split(jax.random.key(config["seed"]))
-    params, model_state = task.init(rng_params)
-    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
-    say(f"model: {count:,} parameters, vocabulary {task.tokenizer.vocab_size:,}; data: {batches}")
-    return create_state(params, model_state, optimiser, rng_train)
+def _start(setup: _Setup) -> TrainState:
+    """The state before the first step, on every device."""
+    rng_params, rng_train = jax.random.split(jax.random.key(setup.config["seed"]))
+    params, model_state = setup.task.init(rng_params)
+    return replicate(create_state(params, model_state, setup.optimiser, rng_train), setup.devices)
 
 
 def _evaluation(
-    config: Config, path: Path, judge: Judge, valid: Pairs, writer: MetricsWriter
+    setup: _Setup, path: Path, writer: MetricsWriter
 ) -> Callable[[int, TrainState], float]:
     """What the loop calls to score a state on the validation split."""
+    config = setup.config
+    buckets = [Bucket(source, target) for _, source, target in setup.batches.shapes]
+    judge = trained.make_judge(config, setup.task, setup.devices, buckets)
     search = build.search(config, beams=config["decode"]["valid_beam"])
 
     def on_eval(step: int, state: TrainState) -> float:
-        report, hypotheses = judge.report(state.params, state.model_state, valid, search)
+        report, hypotheses = judge.report(state.params, state.model_state, setup.valid, search)
         trained.write_decodes(path, step, "valid", hypotheses)
         writer.write(step, {f"eval/{name}": report[name] for name in ("loss", "bleu", "chrf")})
         writer.say(

@@ -112,7 +112,7 @@ def accumulator(dtype: Any) -> Any:
 
 
 def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
-    """Raises ValueError or TypeError where queries, keys and values cannot attend to one another."""
+    """Raises ValueError or TypeError where queries, keys and values do not fit together."""
     for name, x in (("q_BQHD", q_BQHD), ("k_BKHD", k_BKHD), ("v_BKHE", v_BKHE)):
         if x.ndim != 4:
             raise ValueError(

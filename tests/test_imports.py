@@ -27,12 +27,15 @@ ALLOWED = {
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
     "schema": set(),
+    "host": set(),
     "workdir": {"schema"},
     "build": _PARTS | {"schema"},
     "judge": _PARTS,
-    "trained": _PARTS | {"schema", "workdir", "build", "judge"},
+    "checks": {"schema", "build"},
+    "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
-    "run": _PARTS | {"schema", "workdir", "build", "judge", "trained", "inspecting"},
+    "translating": _PARTS | {"build", "checks", "trained"},
+    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
 MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
 from attention.training.logs import read_metrics
@@ -21,7 +22,7 @@ def mistake(ran, *parts):
     """Asserts exit code 2, nothing on stdout and one line on stderr, which has all parts."""
     assert (ran.code, ran.out) == (2, ""), ran
     *before, line = ran.err.splitlines()
-    assert all(text.startswith("data: ") for text in before), ran.err
+    assert all(re.match("data: |model: |launch.py: warning: ", text) for text in before), ran.err
     assert line.startswith("launch.py: ")
     for part in parts:
         assert part in line
@@ -110,6 +111,7 @@ def test_a_finished_run_is_only_evaluated_again(launched, tiny, trained_run):
     }
 
 
+@pytest.mark.slow
 def test_inspect_draws_and_prints_the_translation(launched, trained_run):
     workdir = trained_run[0]
     ran = launched("inspect", f"--workdir={workdir}", "--text=a b")
@@ -185,7 +187,7 @@ KEYS = [
     ("model.tied", "model.tied", "it needs a value"),
     ("model.encoder.name=sofmax", "'sofmax'", "choose one of softmax"),
     ("model.encoder=softmax", "softmax", "model.encoder"),
-    ("model={'size':1}", "config key model.layers is missing", "start from the default"),
+    ("model={'size':1}", "--config.model is provided after", "will overwrite the value"),
     ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
     ("model.encoder.kernel=fast", "kernel 'fast' is unknown", "choose 'auto'"),
     ("train.steps=abc", "train.steps=abc", "a whole number of at least 1"),
@@ -213,7 +215,6 @@ KEYS = [
     ("decode.valid_beam=0", "decode.valid_beam is 0", "at least 1"),
     ("data.vocab_size=100", "data.vocab_size is 100", "at least 261"),
     ("data.vocab_size=262", "data.vocab_size is 262", "need at least"),
-    ("data.max_length=2", "no pair is left to train on", "too long (over 2 tokens)"),
     ("train.batch_tokens=7", "train.batch_tokens is 7", "needs at least 64"),
     ("mesh.data=99", "mesh.data is 99", "between 1 and"),
     ("data.target_lang=en", "target_lang are both 'en'", "needs two"),
@@ -238,6 +239,7 @@ FILES = [
     ({"test_en": b""}, "test.en: the file is empty", "one sentence a line"),
     ({"train_de": None}, "has no train.de or train.de.gz: it has", "train.en"),
     ({"test_en": None, "test_de": None}, "has no test.en or test.en.gz", "valid.de, valid.en"),
+    ({"train_en": b"a b c d e f g h\n", "train_de": b"A\n"}, "no pair is left", "1 too long"),
     ({"train_en": b"\n \n", "train_de": b"\n\n"}, "no sentence has text", "needs some"),
 ]
 
@@ -276,6 +278,7 @@ def test_a_workdir_that_cannot_be_written(launched, tiny, tmp_path, blocked):
     assert (tmp_path / "run").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(trained_run[0], workdir)
@@ -298,6 +301,7 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
     assert max(row["step"] for row in read_metrics(workdir)) == 6
 
 
+@pytest.mark.slow
 def test_some_keys_may_change_when_a_run_goes_on(launched, tiny, trained_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(trained_run[0], workdir)
@@ -381,3 +385,60 @@ def test_interrupted(launched, monkeypatch):
     monkeypatch.setattr(attention.trained, "evaluate", interrupted)
     ran = launched("evaluate", "--workdir=x")
     assert (ran.code, ran.err) == (130, "launch.py: interrupted\n")
+
+
+def test_names_and_flags_reach_the_training(launched, monkeypatch, trained_run):
+    import attention.run
+
+    calls = []
+
+    def train(config, workdir, **options):
+        calls.append((config["model"]["size"], config["noise"]["k"], workdir, options))
+        return trained_run[1].report
+
+    monkeypatch.setattr(attention.run, "train", train)
+    spec = f"{TEXT}:encoder=softmax,cross=softmax"
+    assert launched("--config.model.size=48", "train", spec, "--config.noise.k=2").code == 0
+    assert launched("train", TEXT, "--workdir=a/b", "--on_change=continue").code == 0
+    size = calls[1][0]
+    assert calls == [
+        (48, 2.0, "runs/text", {}),
+        (size, None, "a/b", {"on_change": "continue"}),
+    ]
+
+
+def test_compiled_programs_are_kept_in_the_cache_unless_the_user_says_where(launched, monkeypatch):
+    set_to = {}
+    monkeypatch.setattr(
+        type(jax.config), "update", lambda _, name, value: set_to.update({name: value})
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/mine")
+    launched("evaluate", "--workdir=x")
+    assert set_to == {}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    launched("evaluate", "--workdir=x")
+    assert set_to["jax_compilation_cache_dir"] == "/somewhere/attention-jax/xla"
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(launched, tiny, tmp_path):
+    wild = ["train.learning_rate=1e30", "train.clip=0", "train.max_skipped=3", "train.warmup=0"]
+    ran = launched(*tiny, *(f"--config.{w}" for w in wild), f"--workdir={tmp_path / 'run'}")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert re.fullmatch(
+        r"launch.py: the loss or its gradient was not finite in 3 steps in a row, the last being "
+        r"step \d+: lower train.learning_rate .*",
+        ran.err.splitlines()[-1],
+    )
+    assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_model_is_told(launched, tiny, trained_run, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained_run[0], workdir)
+    ran = launched(*tiny, "--config.model.size=32", "--on_change=continue", f"--workdir={workdir}")
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith("launch.py: checkpoint 20 ")

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.reference import positions as reference
 
 from attention.positions import Rotary, sinusoids
+from tests.reference import positions as reference
 
 
 def random(*shape, seed=0):

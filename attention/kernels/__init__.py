@@ -70,7 +70,7 @@ def softmax_attention(
         check_scores("mask", see_BHQK.shape, scores)
     if bias is not None:
         if not jnp.issubdtype(bias.dtype, jnp.floating):
-            raise TypeError(f"bias has dtype {bias.dtype}; it needs a floating dtype: cast it first")
+            raise TypeError(f"bias has dtype {bias.dtype}; it needs a floating dtype")
         check_scores("bias", bias.shape, scores)
         bias = jnp.broadcast_to(bias, scores)
     compute = KERNELS["reference" if kernel == "auto" else kernel]

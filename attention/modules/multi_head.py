@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import flax.linen as nn
@@ -162,8 +161,10 @@ def _zero_padding(
         return x_BTM
     lengths = (x_BTM.shape[1] if queries else None, x_BTM.shape[1] if keys else None)
     as_mask(mask).check(*lengths)
-    asked = zip(as_mask(mask).padding(*lengths), lengths, strict=True)
-    real = [real_BT for real_BT, length in asked if length is not None]
-    if any(real_BT is None for real_BT in real):
-        return x_BTM
-    return jnp.where(reduce(jnp.logical_or, real)[..., None], x_BTM, 0)
+    real_BT = jnp.zeros((1, x_BTM.shape[1]), bool)
+    for part_BT, length in zip(as_mask(mask).padding(*lengths), lengths, strict=True):
+        if length is not None:
+            if part_BT is None:
+                return x_BTM
+            real_BT = real_BT | part_BT
+    return jnp.where(real_BT[..., None], x_BTM, 0)

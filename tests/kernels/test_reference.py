@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from tests.reference.attention import softmax_attention as numpy_attention
 
 from attention import kernels
 from attention.masks import Causal, Lengths, Valid, Window
+from tests.reference.attention import softmax_attention as numpy_attention
 
 # Compiled, for speed: an eager run compiles each of its operations.
 softmax_attention = jax.jit(
@@ -91,11 +91,14 @@ def test_a_bias_of_minus_infinity_hides(mask):
     assert_close(ours, numpy_attention(q, k, v, see))
 
 
-def test_bfloat16_is_summed_in_float32():
-    # 512 equal keys: a sum of their weights kept in bfloat16 would stop growing at 256.
-    q, k = jnp.zeros((1, 1, 1, 4), jnp.bfloat16), jnp.zeros((1, 512, 1, 4), jnp.bfloat16)
-    v = jnp.ones((1, 512, 1, 1), jnp.bfloat16)
-    assert softmax_attention(q, k, v).item() == 1.0
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_scores_are_kept_in_float32(dtype):
+    # Scores of 1024 and 1024.5, which are one number in half precision.
+    q = jnp.ones((1, 1, 1, 2), dtype)
+    k = jnp.array([[1024, 0], [1024, 0.5]], dtype)[None, :, None]
+    v = jnp.array([0, 1], dtype)[None, :, None, None]
+    ours = softmax_attention(q, k, v, scale=1.0)
+    assert ours.item() == pytest.approx(1 / (1 + np.exp(-0.5)), abs=4e-3)
 
 
 def test_gradients_in_float64():
@@ -114,10 +117,10 @@ def test_gradients_in_float64():
 def test_float64_is_kept():
     with jax.enable_x64(True):
         q, k, v = qkv(dtype="float64")
-        ours, theirs = softmax_attention(q, k, v, Causal()), None
+        ours = softmax_attention(q, k, v, Causal())
         see = np.tri(5, 7, dtype=bool)
         theirs = numpy_attention(q, k, v, see)
-        np.testing.assert_allclose(ours, theirs, atol=1e-13)
+        np.testing.assert_allclose(ours, theirs, atol=1e-13, rtol=1e-13)
         mixed = softmax_attention(q.astype(jnp.float32), k, v, Causal())
         assert mixed.dtype == jnp.float64
         np.testing.assert_allclose(mixed, theirs, atol=1e-6)
@@ -136,7 +139,8 @@ def test_float64_is_kept():
 def test_what_stands_in_padding_changes_nothing(mask, dtype):
     q, k, v = qkv(k_len=5, dtype=dtype)
     real = jnp.array([[1, 1, 1, 0, 0], [1] * 5], bool)[..., None, None]
-    spoilt = jnp.where(real, q, jnp.nan), jnp.where(real, k, jnp.nan), jnp.where(real, v, 1e30)
+    huge = jnp.where(jnp.arange(v.shape[-1]) < 3, 1e30, jnp.nan).astype(dtype)[None, None, None]
+    spoilt = jnp.where(real, q, jnp.nan), jnp.where(real, k, jnp.nan), jnp.where(real, v, huge)
 
     @jax.jit
     def loss(q, k, v):

@@ -8,22 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.reference.transformer import Transformer as NumpyTransformer
 
 from attention import Transformer
 from attention.modules.embeddings import LearnedPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.positions import Rotary
 from attention.variants import Softmax
+from tests.reference.transformer import Transformer as NumpyTransformer
 
-SMALL = dict(vocab_size=11, size=8, heads=2, layers=2, feed_forward=partial(FeedForward, hidden=12))
+SMALL = dict(vocab_size=11, size=8, heads=2, layers=1, feed_forward=partial(FeedForward, hidden=12))
 LEARNED = dict(positions=partial(LearnedPositions, length=9))
 ROTARY = dict(positions=None, rotary=Rotary())
 GATED = dict(feed_forward=partial(GatedFeedForward, hidden=12))
 
 # Options of our Transformer, and what the NumPy one calls them.
 FORMS = {
-    "post, sinusoidal": (dict(), dict()),
+    "post, sinusoidal": (dict(layers=2), dict()),
     "pre, learned, untied": (
         dict(pre_norm=True, tied=False, **LEARNED),
         dict(pre=True, tied=False, positions="learned"),
@@ -69,14 +69,9 @@ def loss_of(model):
 
     def loss(variables, source_BS=SOURCE_BS, target_BT=TARGET_BT, **options):
         logits_BTV = model.apply(variables, source_BS, target_BT, **options)
-        return jnp.where((target_BT != 0)[..., None], logits_BTV, 0).__pow__(2).sum()
+        return (jnp.where((target_BT != 0)[..., None], logits_BTV, 0) ** 2).sum()
 
     return loss
-
-
-def assert_trees_close(ours, theirs, **tolerance):
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, **tolerance)
 
 
 @each_form
@@ -84,7 +79,9 @@ def test_equal_to_the_papers_equations(form):
     model = model_of(form)
     logits_BTV = run(model)(SOURCE_BS, TARGET_BT)
     assert logits_BTV.dtype == jnp.float32
-    reference = NumpyTransformer(variables_of(model)["params"], layers=2, **FORMS[form][1])
+    reference = NumpyTransformer(
+        variables_of(model)["params"], layers=model.layers, **FORMS[form][1]
+    )
     for source_S, target_T, logits_TV in zip(SOURCE_BS, TARGET_BT, logits_BTV, strict=True):
         source_S, target_T = source_S[source_S != 0], target_T[target_T != 0]
         theirs_TV = reference.logits(source_S, target_T)
@@ -109,12 +106,12 @@ def parameters(model):
 
 
 def test_parameters_of_the_other_forms():
-    plain = parameters(model_of())
-    assert parameters(model_of(tied=False)) == plain + 2 * 11 * 8
-    assert parameters(model_of(pre_norm=True)) == plain + 2 * 2 * 8
-    assert parameters(model_of(**LEARNED)) == plain + 2 * 9 * 8
-    assert parameters(model_of(**ROTARY)) == plain
-    assert parameters(model_of(**GATED)) == plain + 2 * 2 * (8 * 12 + 12)
+    plain = parameters(model_of(layers=1))
+    assert parameters(model_of(layers=1, tied=False)) == plain + 2 * 11 * 8
+    assert parameters(model_of(layers=1, pre_norm=True)) == plain + 2 * 2 * 8
+    assert parameters(model_of(layers=1, **LEARNED)) == plain + 2 * 9 * 8
+    assert parameters(model_of(layers=1, **ROTARY)) == plain
+    assert parameters(model_of(layers=1, **GATED)) == plain + 2 * (8 * 12 + 12)
 
 
 def test_parameters_carry_the_names_of_their_axes():
@@ -126,17 +123,6 @@ def test_parameters_carry_the_names_of_their_axes():
     for path, box in boxes:
         if "norm" not in jax.tree_util.keystr(path):  # vectors of M, the same everywhere
             assert len(box.names) == box.value.ndim, jax.tree_util.keystr(path)
-
-
-def test_every_parameter_is_used():
-    for form in FORMS:
-        model = model_of(form)
-        grads = jax.jit(jax.grad(loss_of(model)))(variables_of(model))
-        for path, grad in jax.tree_util.tree_leaves_with_path(grads):
-            name = jax.tree_util.keystr(path)
-            # A key's bias adds the same to all scores of a query, unless it is turned.
-            if "['key']['bias']" not in name:
-                assert np.abs(grad).max() > 1e-6, name
 
 
 @each_form
@@ -172,8 +158,9 @@ def test_more_padding_changes_nothing(form):
     )
 
 
-@pytest.mark.parametrize("form", ["post, sinusoidal", "pre, rotary, SwiGLU"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("post, rotary", "float32"), ("pre, rotary, SwiGLU", "bfloat16")]
+)
 def test_nan_in_padding_stays_there(form, dtype):
     model = model_of(form, dtype=jnp.dtype(dtype))
     source_real_BS = SOURCE_BS != 0
@@ -263,16 +250,13 @@ def test_rows_may_stand_at_different_positions():
 
 
 def test_remat_changes_nothing():
-    plain, again = model_of(), model_of(remat=True)
-    variables, dropout = variables_of(plain), {"dropout": jax.random.key(0)}
-    for options in ({}, {"rngs": dropout}):
-        results = [
-            jax.jit(jax.value_and_grad(partial(loss_of(model.clone(dropout=0.1)), **options)))(
-                variables
-            )
-            for model in (plain, again)
-        ]
-        assert_trees_close(*results, rtol=1e-5, atol=1e-5)
+    results = []
+    for remat in (False, True):
+        model = model_of(layers=1, dropout=0.1, remat=remat)
+        loss = partial(loss_of(model), rngs={"dropout": jax.random.key(0)})
+        results.append(jax.jit(jax.value_and_grad(loss))(variables_of(model)))
+    for ours, theirs in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_stays_close():
@@ -282,8 +266,6 @@ def test_bfloat16_stays_close():
     assert ours.dtype == jnp.float32
     assert np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
     assert np.abs(ours - plain).max() > 0
-    grads = jax.jit(jax.grad(loss_of(model)))(variables_of(model))
-    assert all(np.isfinite(g).all() and g.dtype == jnp.float32 for g in jax.tree.leaves(grads))
 
 
 def test_vmap_changes_nothing():
@@ -294,8 +276,8 @@ def test_vmap_changes_nothing():
 
 
 def test_dropout_is_on_with_an_rng_alone():
-    model = model_of(dropout=0.5, decoder=Softmax(dropout_rate=0.5))
-    plain = run(model_of())(SOURCE_BS, TARGET_BT)
+    model = model_of("post, rotary", dropout=0.5, decoder=Softmax(dropout_rate=0.5))
+    plain = run(model_of("post, rotary"))(SOURCE_BS, TARGET_BT)
     np.testing.assert_array_equal(run(model)(SOURCE_BS, TARGET_BT), plain)
     one, again, other = (
         run(model)(SOURCE_BS, TARGET_BT, rngs={"dropout": jax.random.key(seed)})
@@ -304,6 +286,17 @@ def test_dropout_is_on_with_an_rng_alone():
     np.testing.assert_array_equal(one, again)
     assert np.any(one != plain)
     assert np.any(one != other)
+
+
+def test_embeddings_are_dropped_on_both_sides():
+    model, rngs = model_of(layers=0, dropout=0.5), {"dropout": jax.random.key(0)}
+    plain_BSM = run(model)(SOURCE_BS, method="encode")
+    memory_BSM = run(model)(SOURCE_BS, method="encode", rngs=rngs)
+    np.testing.assert_allclose(memory_BSM, jnp.where(memory_BSM == 0, 0, 2 * plain_BSM), rtol=1e-6)
+    assert 0.3 < np.mean(memory_BSM == 0) < 0.7
+    # Without layers, logits know nothing of the source.
+    plain = run(model)(SOURCE_BS, TARGET_BT)
+    assert np.all(np.any(run(model)(SOURCE_BS, TARGET_BT, rngs=rngs) != plain, axis=-1))
 
 
 def test_weights_over_tokens_may_stand_for_target_tokens():

@@ -1,11 +1,13 @@
 """Dropout: its rate, its scale, its randomness."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from attention.modules.dropout import Dropout
+from attention.modules.layers import Residual
 
 
 def drop(rate, x, seed=None):
@@ -59,3 +61,17 @@ def test_a_rate_next_to_one_drops_nearly_all():
 def test_a_rate_out_of_range_is_told(rate):
     with pytest.raises(ValueError, match=rf"dropout rate is {rate}; .*\[0, 1\)"):
         drop(rate, jnp.ones(3))
+
+
+class Unchanged(nn.Module):
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize("pre", [False, True])
+def test_a_sublayers_output_is_dropped_and_the_residual_is_not(pre):
+    residual = Residual(norm=Unchanged, pre=pre, dropout=0.5)
+    x = jnp.full((10, 50), 7.0)
+    out = residual.apply({}, x, jnp.ones_like, rngs={"dropout": jax.random.key(0)})
+    np.testing.assert_array_equal(np.unique(out), [7.0, 9.0])
+    np.testing.assert_array_equal(residual.apply({}, x, jnp.ones_like), x + 1)

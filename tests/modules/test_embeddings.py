@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.reference import positions as reference
 
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions, TokenEmbedding
+from tests.reference import positions as reference
 
 TABLE_VM = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
 TABLE = {"params": {"embedding": jnp.asarray(TABLE_VM)}}

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.reference.transformer import feed_forward, to_float64
 
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
+from tests.reference.transformer import feed_forward, to_float64
 
 X_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)), jnp.float32)
 LAYERS = [FeedForward, GatedFeedForward]

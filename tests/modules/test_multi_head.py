@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.reference import positions
-from tests.reference.attention import multi_head as numpy_multi_head
 
 from attention import MultiHead
 from attention.masks import Array, Causal, Lengths, Valid
 from attention.positions import Rotary
 from attention.shapes import Abilities
 from attention.variants import Softmax
+from tests.reference import positions
+from tests.reference.attention import multi_head as numpy_multi_head
 
 LENGTHS = jnp.array([3, 6])
 
@@ -32,7 +32,10 @@ X_BTM, MEMORY_BKM = random(2, 6, 8), random(2, 5, 8, seed=1)
 def variables_of(layer):
     """Random parameters, biases too, without compiling an init."""
     abstract = nn.meta.unbox(jax.eval_shape(layer.init, jax.random.key(0), X_BTM))
-    return jax.tree.map(lambda a: 0.4 * random(*a.shape, seed=a.size), abstract)
+    generator = np.random.default_rng(2)
+    return jax.tree.map(
+        lambda a: jnp.asarray(0.4 * generator.normal(size=a.shape), a.dtype), abstract
+    )
 
 
 @functools.cache

@@ -5,6 +5,7 @@ to mask but the future.
 """
 
 import numpy as np
+
 from tests.reference.attention import multi_head
 from tests.reference.positions import rotate, sinusoids
 

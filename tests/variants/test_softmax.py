@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from tests.reference.attention import softmax_attention as numpy_attention
 
 from attention.analysis.matrices import effective_matrix
 from attention.masks import Array, Causal, Lengths, Segments, Window
 from attention.shapes import Sizes
 from attention.variants import Softmax
+from tests.reference.attention import softmax_attention as numpy_attention
 
 SIZES = Sizes(heads=3, size=4, value_size=5, model_size=12)
 LENGTHS = jnp.array([4, 6])

@@ -1,0 +1,40 @@
+"""Who may look at whom: frozen masks that compose with ``&``, ``|`` and ``~``.
+
+A mask is a predicate over positions. True means "may look". Static fields are ints; arrays are
+pytree leaves, so a mask passes through jit, vmap, scan and remat like any value.
+
+    >>> from attention.masks import Causal, Window
+    >>> (Causal() & Window(left=1, right=0)).dense(3, 3)[0, 0].astype(int)
+    Array([[1, 0, 0],
+           [1, 1, 0],
+           [0, 1, 1]], dtype=int32)
+"""
+
+from attention.masks.base import (
+    And,
+    Array,
+    Everything,
+    Mask,
+    Not,
+    Or,
+    as_mask,
+    dense_positions,
+)
+from attention.masks.padding import Lengths, Segments, Valid
+from attention.masks.patterns import Causal, Window
+
+__all__ = [
+    "And",
+    "Array",
+    "Causal",
+    "Everything",
+    "Lengths",
+    "Mask",
+    "Not",
+    "Or",
+    "Segments",
+    "Valid",
+    "Window",
+    "as_mask",
+    "dense_positions",
+]

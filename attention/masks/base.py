@@ -1,0 +1,217 @@
+"""The mask itself: what all share, composition, and a mask given as an array."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.masks.arrays import TRUTH, check_length, is_whole, set_array
+
+Positions = Any  # an integer array: q [B or 1, 1, Q, 1], k [B or 1, 1, 1, K]
+Padding = tuple[jax.Array | None, jax.Array | None]
+_M = TypeVar("_M", bound=type)
+
+
+def pytree(*arrays: str) -> Callable[[_M], _M]:
+    """Registers a frozen dataclass as a pytree whose leaves are the fields named.
+
+    Unflattening does not run ``__init__``, so that checks never meet a tracer or a placeholder.
+    """
+
+    def register(cls: _M) -> _M:
+        static = tuple(f.name for f in dataclasses.fields(cls) if f.name not in arrays)
+
+        def flatten(mask: Any) -> tuple[tuple, tuple]:
+            return (
+                tuple((jax.tree_util.GetAttrKey(name), getattr(mask, name)) for name in arrays),
+                tuple(getattr(mask, name) for name in static),
+            )
+
+        def unflatten(meta: tuple, leaves: Iterable) -> Any:
+            mask: Any = object.__new__(cls)
+            for name, value in zip((*static, *arrays), (*meta, *leaves), strict=True):
+                object.__setattr__(mask, name, value)
+            return mask
+
+        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+        return cls
+
+    return register
+
+
+class Mask:
+    """What all masks share: composition, and the dense form made from the predicate ``at``."""
+
+    __array_ufunc__ = None  # so that numpy's & and | leave the composition to us
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        """Whether the query at ``q_pos`` may look at the key at ``k_pos``.
+
+        Args:
+          q_pos: int positions of queries, [B or 1, 1, Q, 1].
+          k_pos: int positions of keys, [B or 1, 1, 1, K].
+
+        Returns:
+          bool, broadcastable to [B, H, Q, K].
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define at(q_pos, k_pos)")
+
+    def dense(self, q_len: int, k_len: int) -> jax.Array:
+        """The mask as a boolean array [B or 1, H or 1, Q, K]."""
+        self.check(q_len, k_len)
+        q_pos, k_pos = dense_positions(q_len, k_len)
+        see = self.at(q_pos, k_pos)
+        return jnp.broadcast_to(see, (*see.shape[:2], q_len, k_len))
+
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        """Raises ValueError where the mask holds arrays of other lengths; None is any length."""
+        for part in vars(self).values():
+            if isinstance(part, Mask):
+                part.check(q_len, k_len)
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        """Which queries and keys are not padding: bool [B, Q] and [B, K], None for "all".
+
+        Cheap and cautious: a position may be called real though nothing looks at it. A length of
+        None says that this side is not asked for.
+        """
+        return None, None
+
+    def __and__(self, other: Any) -> Mask:
+        return And(self, as_mask(other))
+
+    def __or__(self, other: Any) -> Mask:
+        return Or(self, as_mask(other))
+
+    def __rand__(self, other: Any) -> Mask:
+        return And(as_mask(other), self)
+
+    def __ror__(self, other: Any) -> Mask:
+        return Or(as_mask(other), self)
+
+    def __invert__(self) -> Mask:
+        return Not(self)
+
+
+def dense_positions(q_len: int, k_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions 0..q_len-1 and 0..k_len-1 in the shapes that ``Mask.at`` takes."""
+    q_pos = np.arange(q_len, dtype=np.int32)[None, None, :, None]
+    k_pos = np.arange(k_len, dtype=np.int32)[None, None, None, :]
+    return q_pos, k_pos
+
+
+def as_mask(mask: Any) -> Mask:
+    """A mask from a mask, a boolean array ([Q, K], [B, Q, K] or [B, H, Q, K]) or None (all)."""
+    if mask is None:
+        return Everything()
+    if isinstance(mask, Mask):
+        return mask
+    return Array(mask)
+
+
+@pytree()
+@dataclass(frozen=True)
+class Everything(Mask):
+    """Every query sees every key."""
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return jnp.ones((1, 1, q_pos.shape[2], k_pos.shape[3]), bool)
+
+
+@pytree("see")
+@dataclass(frozen=True, eq=False)
+class Array(Mask):
+    """A mask given as a boolean array: [Q, K], [B, Q, K] or [B, H, Q, K]."""
+
+    see: Any
+
+    def __post_init__(self):
+        set_array(self, "see", (2, 3, 4), TRUTH)
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        see, see_BHQK = jnp.asarray(self.see), self._four_axes()
+        if is_whole(q_pos, see.shape[-2]) and is_whole(k_pos, see.shape[-1]):
+            return see_BHQK
+        rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
+        see_BHQK = jnp.broadcast_to(see_BHQK, (rows, *see_BHQK.shape[1:]))
+        q_BQ = jnp.broadcast_to(q_pos[:, 0, :, 0], (rows, q_pos.shape[2]))
+        k_BK = jnp.broadcast_to(k_pos[:, 0, 0, :], (rows, k_pos.shape[3]))
+
+        def pick(see_HQK, q_Q, k_K):
+            picked = see_HQK.at[:, q_Q, :].get(mode="fill", fill_value=False)
+            return picked.at[:, :, k_K].get(mode="fill", fill_value=False)
+
+        return jax.vmap(pick)(see_BHQK, q_BQ, k_BK)
+
+    def check(self, q_len: int | None, k_len: int | None) -> None:
+        check_length("Array(see)", self.see, -2, q_len, "queries")
+        check_length("Array(see)", self.see, -1, k_len, "keys")
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        see_BHQK = self._four_axes()
+        return see_BHQK.any(axis=(1, 3)), see_BHQK.any(axis=(1, 2))
+
+    def _four_axes(self) -> jax.Array:
+        see = jnp.asarray(self.see)
+        batch, heads = {2: (1, 1), 3: (see.shape[0], 1), 4: see.shape[:2]}[see.ndim]
+        return see.reshape(batch, heads, *see.shape[-2:])
+
+
+@pytree("left", "right")
+@dataclass(frozen=True)
+class And(Mask):
+    """Both masks allow it."""
+
+    left: Any
+    right: Any
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return _both(jnp.logical_and, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
+        q_BQ, k_BK = (b if a is None else a if b is None else a & b for a, b in sides)
+        return q_BQ, k_BK
+
+
+@pytree("left", "right")
+@dataclass(frozen=True)
+class Or(Mask):
+    """Either mask allows it."""
+
+    left: Any
+    right: Any
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return _both(jnp.logical_or, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
+
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
+        q_BQ, k_BK = (None if a is None or b is None else a | b for a, b in sides)
+        return q_BQ, k_BK
+
+
+@pytree("mask")
+@dataclass(frozen=True)
+class Not(Mask):
+    """What the mask forbids. Note that ``~Lengths(n)`` shows padding: combine it with care."""
+
+    mask: Any
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return ~self.mask.at(q_pos, k_pos)
+
+
+def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:
+    try:
+        return combine(a, b)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"masks of shapes {a.shape} and {b.shape} do not broadcast to one [B, H, Q, K]"
+        ) from None

@@ -1,0 +1,44 @@
+"""Patterns over positions alone: values, with no array in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.masks.base import Mask, Positions, pytree
+
+
+@pytree()
+@dataclass(frozen=True)
+class Causal(Mask):
+    """A query sees its own position and those before it."""
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return jnp.asarray(k_pos <= q_pos)
+
+
+@pytree()
+@dataclass(frozen=True)
+class Window(Mask):
+    """A query at i sees keys from i - left to i + right, both included.
+
+    Raises:
+      ValueError: left or right is negative.
+    """
+
+    left: int
+    right: int
+
+    def __post_init__(self):
+        for name in ("left", "right"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 0:
+                raise ValueError(
+                    f"Window({name}={value!r}): needs a whole number of positions, 0 or more"
+                )
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return jnp.asarray((k_pos >= q_pos - self.left) & (k_pos <= q_pos + self.right))
