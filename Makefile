@@ -20,7 +20,7 @@ BENCH ?= $(sort $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py))
 
 # Compiled programs are kept, so that second runs start at once.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
 # Three sentences of the built-in grammar for `make demo`; the attention maps are of the first.
 SENTENCE ?= Last month, a clever writer fed these eight white dogs in the garden.

@@ -249,6 +249,7 @@ def test_rows_may_stand_at_different_positions():
     np.testing.assert_allclose(ours, jnp.stack([full[0, 2:4], full[1, 4:6]]), atol=1e-5)
 
 
+@pytest.mark.slow  # two compilations with dropout, when none is cached
 def test_remat_changes_nothing():
     results = []
     for remat in (False, True):
