@@ -12,15 +12,15 @@ def get_config(structure: str = ""):
     """``structure`` picks attentions by place, as in ``encoder=softmax``."""
     return base.get_config(
         structure,
-        data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=6),
-        model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.2),
+        data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=8),
+        model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.3),
         train=dict(
-            steps=3_400,
+            steps=4_200,
             batch_tokens=2_048,
             learning_rate=1.5e-3,
             warmup=400,
-            eval_every=425,
-            checkpoint_every=425,
+            eval_every=600,
+            checkpoint_every=600,
         ),
         checkpoint=dict(keep=3, average=3),
     )
