@@ -77,7 +77,7 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
         found = []
         for number in range(model.layers):
             inputs: Any = layers[f"{side}_layers_{number}"][module]["attended"][0]
-            found.append(np.asarray(effective_matrix(attend, {}, {}, *inputs)[0]))
+            found.append(np.asarray(effective_matrix(attend, *inputs)[0]))
         return found
 
     with jax.default_matmul_precision("float32"):

@@ -61,11 +61,20 @@ class Abilities:
     fixed_length: bool = False
 
 
+@dataclass(frozen=True)
+class Named:
+    """A parameter or a piece of state with the logical names of its axes, for sharding."""
+
+    value: jax.Array
+    axes: tuple[str | None, ...]
+
+
 @runtime_checkable
 class Attend(Protocol):
     """A way for queries to gather values: a frozen, hashable value holding hyperparameters.
 
-    ``init`` makes trained parameters and untrained state (either may be an empty dict);
+    ``init`` makes trained parameters and untrained state, trees of ``Named`` leaves of which either
+    may be an empty dict; the other methods take them as plain arrays.
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
     is ``start`` (an empty cache) and ``extend`` (one or more new positions).
     """

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import as_mask
+from attention.modules.own import Own
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
 from attention.shapes import Attend, Sizes, Tree
@@ -49,6 +50,7 @@ class MultiHead(nn.Module):
         self.key = ToHeads(self.heads, self.features, self.dtype)
         self.value = ToHeads(self.heads, self.features, self.dtype)
         self.out = FromHeads(self.dtype)
+        self.own = Own(self.attend)
 
     def __call__(
         self,
@@ -110,16 +112,17 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot decode from a cache; "
                 "use an attention that declares cached decoding"
             )
-        size = (self.features or model_size) // self.heads
-        sizes = Sizes(self.heads, size, size, model_size)
-        return self.attend.start({}, {}, sizes, batch, length, self.dtype)
+        sizes = self._sizes(model_size)
+        params, state = self.own(sizes)
+        return self.attend.start(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self, cache: Tree, x_BQM: jax.Array, pos_BQ: jax.Array, mask: Any = None
     ) -> tuple[jax.Array, Tree]:
         """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached."""
         q_BQHD, k_BQHD, v_BQHE = self._project(x_BQM, pos_BQ)
-        out_BQHE, cache = self.attend.extend({}, {}, cache, q_BQHD, k_BQHD, v_BQHE, mask)
+        params, state = self.own(self._sizes(x_BQM.shape[-1]))
+        out_BQHE, cache = self.attend.extend(params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask)
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
@@ -142,12 +145,18 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot add a bias to its scores; "
                 "use Softmax, or another attention that declares bias"
             )
-        self.sow("intermediates", "attended", (q_BQHD, k_BKHD, mask))
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
-        out_BQHE, _ = self.attend.attend(
-            {}, {}, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
+        params, state = self.own(self._sizes(x_BQM.shape[-1]))
+        self.sow("intermediates", "attended", (params, state, q_BQHD, k_BKHD, mask))
+        out_BQHE, state = self.attend.attend(
+            params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )
+        self.own.keep(state)
         return self.out(out_BQHE, x_BQM.shape[-1])
+
+    def _sizes(self, model_size: int) -> Sizes:
+        size = (self.features or model_size) // self.heads
+        return Sizes(self.heads, size, size, model_size)
 
 
 def _zero_padding(
