@@ -21,6 +21,7 @@ from attention.data.tokenizer import Tokenizer
 from attention.models.transformer import Transformer
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
+from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
 from attention.shapes import Attend
 from attention.tasks.translation import Search, Translation
@@ -47,6 +48,10 @@ FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {
     "relu": FeedForward,
     "gelu": partial(FeedForward, activation=nn.gelu),
     "swiglu": GatedFeedForward,
+}
+POSITION_BIASES: dict[str, Callable[..., nn.Module]] = {
+    "alibi": ALiBiPositions,
+    "relative": RelativePositions,
 }
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "layer": partial(nn.LayerNorm, epsilon=1e-6),
@@ -126,6 +131,8 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         pre_norm=model["norm_place"] == "pre",
         positions=added.get(model["positions"]),
         rotary=Rotary() if model["positions"] == "rotary" else None,
+        position_bias=POSITION_BIASES.get(model["positions"]),
+        kv_heads=model["kv_heads"] or None,
         dropout=model["dropout"],
         tied=model["tied"],
         remat=model["remat"],

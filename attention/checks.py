@@ -45,6 +45,20 @@ def _model(config: Config) -> None:
             f"config.model.heads is {heads}, which does not divide model.size {size}; "
             "choose a head count that divides it"
         )
+    if model["kv_heads"] and heads % model["kv_heads"]:
+        raise ValueError(
+            f"config.model.kv_heads is {model['kv_heads']}, which does not divide model.heads "
+            f"{heads}; choose a divisor, or 0 for as many"
+        )
+    for place in ("encoder", "decoder"):
+        if (
+            positions in build.POSITION_BIASES
+            and not build.attend(model[place], place).abilities.bias
+        ):
+            raise NotImplementedError(
+                f"config.model.positions is {positions}, which is a bias on scores, and "
+                f"model.{place} is {model[place]['name']}, which takes none; choose sinusoidal"
+            )
     if positions == "sinusoidal" and size % 2:
         raise ValueError(f"config.model.size is {size}; sinusoidal positions need an even size")
     if positions == "rotary" and size // heads % 2:

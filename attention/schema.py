@@ -70,6 +70,7 @@ SCHEMA: dict[str, Key] = {
     "model.layers": Key(3, "layers of the encoder and of the decoder", low=1),
     "model.size": Key(128, "features of a token, M", low=1),
     "model.heads": Key(4, "heads of each attention; divides model.size", low=1),
+    "model.kv_heads": Key(0, "heads of keys and values; divides model.heads; 0: as many", low=0),
     "model.ff_size": Key(512, "inner size of the feed-forward layers, F", low=1),
     "model.activation": Key("relu", "of the feed-forward", choices=("relu", "gelu", "swiglu")),
     "model.dropout": _rate(0.1, "on embeddings and each sublayer's output"),
@@ -79,7 +80,7 @@ SCHEMA: dict[str, Key] = {
     "model.positions": Key(
         "sinusoidal",
         "how positions are told",
-        choices=("sinusoidal", "learned", "rotary", "none"),
+        choices=("sinusoidal", "learned", "rotary", "alibi", "relative", "none"),
     ),
     "model.tied": Key(True, "one table for source, target and output"),
     "model.remat": Key(False, "recompute layers in the backward pass to save memory"),

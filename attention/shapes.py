@@ -28,12 +28,14 @@ class Sizes:
       size: features of a query or key in one head, D.
       value_size: features of a value in one head, E.
       model_size: features of the layer's input, M.
+      kv_heads: heads of keys and values, G; H where None.
     """
 
     heads: int
     size: int
     value_size: int
     model_size: int
+    kv_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Abilities:
       decoding: "cached" one step at a time, "recompute" the prefix at each step, or "no".
       projections: queries, keys and values projected "apart"; "shared" queries and keys; or "one"
         projection for all three.
+      grouped: fewer key and value heads than queries' are taken as they are, k_BKGD and v_BKGE; for
+        others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
       fixed_length: the definition holds for one declared length, to which inputs are padded.
     """
@@ -57,6 +61,7 @@ class Abilities:
     bias: bool
     decoding: Literal["cached", "recompute", "no"]
     projections: Literal["apart", "shared", "one"] = "apart"
+    grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
 
@@ -92,7 +97,7 @@ class Attend(Protocol):
         v_BKHE: jax.Array,
         mask: Any,
         *,
-        bias: jax.Array | None = None,
+        bias: Any = None,
         x_BTM: jax.Array | None = None,
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]: ...
@@ -111,7 +116,7 @@ class Attend(Protocol):
         v_BQHE: jax.Array,
         mask: Any,
         *,
-        bias: jax.Array | None = None,
+        bias: Any = None,
     ) -> tuple[jax.Array, Tree]: ...
 
 
@@ -142,10 +147,11 @@ def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
         raise ValueError(
             f"q has {q_BQHD.shape[3]} features a head and k {k_BKHD.shape[3]}; they must be equal"
         )
-    if not q_BQHD.shape[2] == k_BKHD.shape[2] == v_BKHE.shape[2]:
+    heads, kv_heads = q_BQHD.shape[2], k_BKHD.shape[2]
+    if kv_heads != v_BKHE.shape[2] or heads % kv_heads:
         raise ValueError(
-            f"heads differ: q has {q_BQHD.shape[2]}, k {k_BKHD.shape[2]}, v {v_BKHE.shape[2]}; "
-            "they must be equal"
+            f"heads differ: q has {heads}, k {kv_heads}, v {v_BKHE.shape[2]}; those of k and v "
+            "must be equal, and divide q's"
         )
 
 

@@ -12,17 +12,18 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each part of attention/ may import of it, beside itself. Nothing here is transitive.
-_LIBRARY = ["shapes", "masks", "positions", "kernels", "variants", "modules", "models"]
+_LIBRARY = ["shapes", "masks", "positions", "biases", "kernels", "variants", "modules", "models"]
 _NEIGHBOURS = ["decoding", "data", "training", "evaluation", "analysis"]
 _PARTS = {*_LIBRARY, *_NEIGHBOURS, "tasks"}
 ALLOWED = {
     "shapes": set(),
     "masks": {"shapes"},
     "positions": {"shapes"},
-    "kernels": {"shapes", "masks", "positions"},
-    "variants": {"shapes", "masks", "positions", "kernels"},
-    "modules": {"shapes", "masks", "positions", "kernels", "variants"},
-    "models": {"shapes", "masks", "positions", "kernels", "variants", "modules"},
+    "biases": {"shapes"},
+    "kernels": {"shapes", "masks", "positions", "biases"},
+    "variants": {"shapes", "masks", "positions", "biases", "kernels"},
+    "modules": {"shapes", "masks", "positions", "biases", "kernels", "variants"},
+    "models": {"shapes", "masks", "positions", "biases", "kernels", "variants", "modules"},
     **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.

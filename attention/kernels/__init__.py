@@ -16,20 +16,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.kernels.reference import reference
-from attention.masks import as_mask
+from attention.biases import Bias, as_bias
+from attention.kernels.choice import KERNELS, choose, explained
+from attention.kernels.dropped import draw
+from attention.kernels.request import Request
+from attention.kernels.rows import lined_up
+from attention.kernels.sharded import over_mesh
+from attention.kernels.tiles import Extras
+from attention.masks import Mask, as_mask
 from attention.shapes import check_qkv, check_scores
 
-KERNELS = {"reference": reference}
+__all__ = ["KERNELS", "explain", "softmax_attention"]
 
 
 def softmax_attention(
     q_BQHD: jax.Array,
-    k_BKHD: jax.Array,
-    v_BKHE: jax.Array,
+    k_BKGD: jax.Array,
+    v_BKGE: jax.Array,
     mask: Any = None,
     *,
-    bias: jax.Array | None = None,
+    bias: Any = None,
     scale: float | None = None,
     dropout_rate: float = 0.0,
     rng: jax.Array | None = None,
@@ -39,14 +45,16 @@ def softmax_attention(
 
     Args:
       q_BQHD: queries, floating.
-      k_BKHD: keys.
-      v_BKHE: values.
+      k_BKGD: keys; G may be any divisor of H, each head then serving H/G query heads in a row
+        (Ainslie et al. 2023, "GQA").
+      v_BKGE: values.
       mask: a Mask, a boolean array (True means "may look") or None.
-      bias: added to the scaled scores, broadcastable to [B, H, Q, K].
+      bias: added to the scaled scores: a Bias, or an array broadcastable to [B, H, Q, K].
       scale: factor on the scores; 1/sqrt(D) by default.
       dropout_rate: share of attention weights dropped, in [0, 1); needs ``rng`` to take effect.
       rng: a typed key; given means training.
-      kernel: "auto", or the name of a kernel to force.
+      kernel: "auto", or the name of a kernel to force; see ``explain``. The choice changes results
+        by rounding only. Reverse-mode derivatives only.
 
     Returns:
       out_BQHE in v's dtype; a query that sees nothing gets zeros.
@@ -54,33 +62,75 @@ def softmax_attention(
     Raises:
       ValueError: shapes do not fit, the rate is out of range, or the kernel is unknown.
       TypeError: an argument or the bias is not floating, or a mask not boolean.
+      NotImplementedError: the kernel that is forced cannot do this.
 
-    Cost: Q·K·(D + E) multiply-adds a head.
+    Cost: Q·K·(D + E) multiply-adds a head, less what the mask hides by whole tiles; memory is
+    linear in Q and K.
     """
-    check_qkv(q_BQHD, k_BKHD, v_BKHE)
+    mask, bias = _checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate is {dropout_rate}; it needs to be in [0, 1)")
-    if kernel != "auto" and kernel not in KERNELS:
-        raise ValueError(f"kernel {kernel!r} is unknown; choose 'auto' or one of {list(KERNELS)}")
-    (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKHD.shape[1]
-    scores = (batch, heads, q_len, k_len)
-    if mask is not None:
-        mask = as_mask(mask)
-        see_BHQK = jax.eval_shape(lambda: mask.dense(q_len, k_len))
-        check_scores("mask", see_BHQK.shape, scores)
-    if bias is not None:
-        if not jnp.issubdtype(bias.dtype, jnp.floating):
-            raise TypeError(f"bias has dtype {bias.dtype}; it needs a floating dtype")
-        check_scores("bias", bias.shape, scores)
-        bias = jnp.broadcast_to(bias, scores)
-    compute = KERNELS["reference" if kernel == "auto" else kernel]
-    return compute(
-        q_BQHD,
-        k_BKHD,
-        v_BKHE,
-        mask,
-        bias=bias,
-        scale=1.0 / math.sqrt(size) if scale is None else scale,
-        dropout_rate=dropout_rate,
-        rng=rng,
-    )
+    dropout = dropout_rate > 0.0 and rng is not None
+    name = choose(_request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropout), kernel)
+    (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKGD.shape[1]
+    dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len)) if dropout else None  # type: ignore[arg-type]
+    if not KERNELS[name].grouped:
+        k_BKGD, v_BKGE = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (k_BKGD, v_BKGE))
+    scale = 1.0 / math.sqrt(size) if scale is None else scale
+
+    def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Extras) -> jax.Array:
+        mask, bias, dropped = extras
+        return KERNELS[name].compute(q, k, v, mask, bias=bias, scale=scale, dropped=dropped)
+
+    extras = lined_up(Extras(mask, bias, dropped), q_len, k_len)
+    return over_mesh(compute, q_BQHD, k_BKGD, v_BKGE, extras)
+
+
+def explain(
+    q_BQHD: Any,
+    k_BKGD: Any,
+    v_BKGE: Any,
+    mask: Any = None,
+    *,
+    bias: Any = None,
+    dropout_rate: float = 0.0,
+    kernel: str = "auto",
+    platform: str | None = None,
+) -> str:
+    """Which kernel ``softmax_attention`` takes in training, and why: a line for each kernel.
+
+    Args:
+      q_BQHD, k_BKGD, v_BKGE: arrays, or ``jax.ShapeDtypeStruct``.
+      mask, bias, dropout_rate, kernel: as for ``softmax_attention``.
+      platform: "cpu", "gpu" or "tpu"; the default backend's if None.
+
+    >>> x_BTHD = jax.ShapeDtypeStruct((2, 1_024, 8, 64), "bfloat16")
+    >>> print(explain(x_BTHD, x_BTHD, x_BTHD, platform="gpu"))
+    cudnn: chosen
+    splash: no: it needs a TPU, and the platform is gpu
+    tiled: possible, and less preferred
+    reference: possible, and less preferred
+    """
+    mask, bias = _checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    request = _request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropout_rate > 0.0, platform)
+    return explained(request, kernel)
+
+
+def _checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None, Bias | None]:
+    """The mask and the bias as values, if all shapes fit."""
+    check_qkv(q, k, v)
+    (batch, q_len, heads, _), k_len = q.shape, k.shape[1]
+    mask, bias = None if mask is None else as_mask(mask), as_bias(bias)
+    for name, value in (("mask", mask), ("bias", bias)):
+        if value is not None:
+            made = jax.eval_shape(lambda value=value: value.dense(q_len, k_len))
+            check_scores(name, made.shape, (batch, heads, q_len, k_len))
+    return mask, bias
+
+
+def _request(
+    q: Any, k: Any, v: Any, mask: Any, bias: Any, dropout: bool, platform: str | None = None
+) -> Request:
+    dtype = jnp.result_type(q.dtype, k.dtype, v.dtype)
+    platform = platform or jax.default_backend()
+    return Request(q.shape, k.shape, v.shape, dtype, mask, bias, dropout, platform)

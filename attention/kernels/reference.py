@@ -8,6 +8,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from attention.biases import Bias
+from attention.kernels.dropped import Dropped
 from attention.masks import Mask
 from attention.shapes import accumulator
 
@@ -18,24 +20,23 @@ def reference(
     v_BKHE: jax.Array,
     mask: Mask | None,
     *,
-    bias: jax.Array | None,
+    bias: Bias | None,
     scale: float,
-    dropout_rate: float,
-    rng: jax.Array | None,
+    dropped: Dropped | None,
 ) -> jax.Array:
     """softmax(scale q kᵀ + bias) v under the mask, with Q·K scores a head in memory."""
     dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD, v_BKHE))
+    lengths = q_BQHD.shape[1], k_BKHD.shape[1]
     see_BHQK = None
     if mask is not None:
-        see_BHQK = mask.dense(q_BQHD.shape[1], k_BKHD.shape[1])
+        see_BHQK = mask.dense(*lengths)
         q_BQHD, k_BKHD, v_BKHE = hide(q_BQHD, k_BKHD, v_BKHE, see_BHQK)
     s_BHQK = scale * jnp.einsum("BQHD,BKHD->BHQK", q_BQHD, k_BKHD, preferred_element_type=dtype)
     if bias is not None:
-        s_BHQK = s_BHQK + bias.astype(dtype)
+        s_BHQK = s_BHQK + bias.dense(*lengths).astype(dtype)
     w_BHQK = masked_softmax(s_BHQK, see_BHQK)
-    if dropout_rate > 0.0 and rng is not None:
-        keep_BHQK = jax.random.bernoulli(rng, 1.0 - dropout_rate, w_BHQK.shape)
-        w_BHQK = jnp.where(keep_BHQK, w_BHQK / (1.0 - dropout_rate), 0.0)
+    if dropped is not None:
+        w_BHQK = w_BHQK * dropped.tile(0, 0, *lengths).astype(dtype)
     out_BQHE = jnp.einsum(
         "BHQK,BKHE->BQHE", w_BHQK.astype(v_BKHE.dtype), v_BKHE, preferred_element_type=dtype
     )

@@ -22,8 +22,12 @@ from attention.masks.base import (
 )
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
+from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 
 __all__ = [
+    "EMPTY",
+    "FULL",
+    "MIXED",
     "And",
     "Array",
     "Causal",
@@ -33,6 +37,7 @@ __all__ = [
     "Not",
     "Or",
     "Segments",
+    "Tiling",
     "Valid",
     "Window",
     "as_mask",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import TRUTH, check_length, is_whole, set_array
+from attention.masks.tiling import FULL, MIXED, Tiling
 
 Positions = Any  # an integer array: q [B or 1, 1, Q, 1], k [B or 1, 1, 1, K]
 Padding = tuple[jax.Array | None, jax.Array | None]
@@ -62,6 +63,11 @@ class Mask:
         """
         raise NotImplementedError(f"{type(self).__name__} must define at(q_pos, k_pos)")
 
+    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
+        """The mask of a tile whose corner may be traced: [B or 1, H or 1, q_size, k_size]."""
+        q_pos, k_pos = dense_positions(q_size, k_size)
+        return self.at(q_pos + q_first, k_pos + k_first)
+
     def dense(self, q_len: int, k_len: int) -> jax.Array:
         """The mask as a boolean array [B or 1, H or 1, Q, K]."""
         self.check(q_len, k_len)
@@ -82,6 +88,13 @@ class Mask:
         None says that this side is not asked for.
         """
         return None, None
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        """What is known of each tile without arrays: EMPTY, MIXED or FULL, int8 [N_q, N_k].
+
+        EMPTY and FULL are never wrong; what depends on an array is MIXED.
+        """
+        return np.full(tiling.shape, MIXED, np.int8)
 
     def __and__(self, other: Any) -> Mask:
         return And(self, as_mask(other))
@@ -123,6 +136,9 @@ class Everything(Mask):
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return jnp.ones((1, 1, q_pos.shape[2], k_pos.shape[3]), bool)
 
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return np.full(tiling.shape, FULL, np.int8)
+
 
 @pytree("see")
 @dataclass(frozen=True, eq=False)
@@ -135,7 +151,7 @@ class Array(Mask):
         set_array(self, "see", (2, 3, 4), TRUTH)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        see, see_BHQK = jnp.asarray(self.see), self._four_axes()
+        see, see_BHQK = jnp.asarray(self.see), self.four_axes()
         if is_whole(q_pos, see.shape[-2]) and is_whole(k_pos, see.shape[-1]):
             return see_BHQK
         rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
@@ -149,15 +165,22 @@ class Array(Mask):
 
         return jax.vmap(pick)(see_BHQK, q_BQ, k_BK)
 
+    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
+        """A slice, and no gather; the tile lies within the array."""
+        see_BHQK = self.four_axes()
+        start = [jnp.asarray(first, jnp.int32) for first in (0, 0, q_first, k_first)]
+        return jax.lax.dynamic_slice(see_BHQK, start, (*see_BHQK.shape[:2], q_size, k_size))
+
     def check(self, q_len: int | None, k_len: int | None) -> None:
         check_length("Array(see)", self.see, -2, q_len, "queries")
         check_length("Array(see)", self.see, -1, k_len, "keys")
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
-        see_BHQK = self._four_axes()
+        see_BHQK = self.four_axes()
         return see_BHQK.any(axis=(1, 3)), see_BHQK.any(axis=(1, 2))
 
-    def _four_axes(self) -> jax.Array:
+    def four_axes(self) -> jax.Array:
+        """The array as [B or 1, H or 1, Q, K]."""
         see = jnp.asarray(self.see)
         batch, heads = {2: (1, 1), 3: (see.shape[0], 1), 4: see.shape[:2]}[see.ndim]
         return see.reshape(batch, heads, *see.shape[-2:])
@@ -174,10 +197,17 @@ class And(Mask):
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return _both(jnp.logical_and, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
 
+    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
+        left, right = (m.tile(q_first, k_first, q_size, k_size) for m in (self.left, self.right))
+        return _both(jnp.logical_and, left, right)
+
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
         q_BQ, k_BK = (b if a is None else a if b is None else a & b for a, b in sides)
         return q_BQ, k_BK
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return np.minimum(self.left.blocks(tiling), self.right.blocks(tiling))
 
 
 @pytree("left", "right")
@@ -191,10 +221,17 @@ class Or(Mask):
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return _both(jnp.logical_or, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
 
+    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
+        left, right = (m.tile(q_first, k_first, q_size, k_size) for m in (self.left, self.right))
+        return _both(jnp.logical_or, left, right)
+
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
         q_BQ, k_BK = (None if a is None or b is None else a | b for a, b in sides)
         return q_BQ, k_BK
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return np.maximum(self.left.blocks(tiling), self.right.blocks(tiling))
 
 
 @pytree("mask")
@@ -206,6 +243,12 @@ class Not(Mask):
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return ~self.mask.at(q_pos, k_pos)
+
+    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
+        return ~self.mask.tile(q_first, k_first, q_size, k_size)
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return FULL - self.mask.blocks(tiling)
 
 
 def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:

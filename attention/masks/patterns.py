@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.base import Mask, Positions, pytree
+from attention.masks.tiling import Tiling, by_difference
 
 
 @pytree()
@@ -18,6 +19,9 @@ class Causal(Mask):
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return jnp.asarray(k_pos <= q_pos)
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return by_difference(tiling, -np.inf, 0)
 
 
 @pytree()
@@ -42,3 +46,6 @@ class Window(Mask):
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return jnp.asarray((k_pos >= q_pos - self.left) & (k_pos <= q_pos + self.right))
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        return by_difference(tiling, -self.left, self.right)

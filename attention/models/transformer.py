@@ -37,6 +37,9 @@ class Transformer(nn.Module):
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
       positions: makes the module that adds positions, or None.
       rotary: rotary positions of the self-attentions, or None.
+      position_bias: makes the module that gives the self-attentions' bias of positions, one for
+        each stack, given ``heads`` and ``both_ways``; or None.
+      kv_heads: heads of keys and values; must divide the heads; as many if None.
       dropout: rate on embeddings and on each sublayer's output.
       tied: one table for source, target and output (section 3.4); else three.
       remat: recompute each layer in the backward pass rather than store it.
@@ -63,6 +66,8 @@ class Transformer(nn.Module):
     pre_norm: bool = False
     positions: Callable[[], nn.Module] | None = SinusoidalPositions
     rotary: Rotary | None = None
+    position_bias: Callable[..., nn.Module] | None = None
+    kv_heads: int | None = None
     dropout: float = 0.0
     tied: bool = True
     remat: bool = False
@@ -84,7 +89,16 @@ class Transformer(nn.Module):
         )
         remat = nn.remat if self.remat else lambda layer: layer
         encoder_layer, decoder_layer = remat(EncoderLayer), remat(DecoderLayer)
-        attention = partial(multi_head, self.heads, rotary=self.rotary, dtype=self.dtype)
+        attention = partial(
+            multi_head,
+            self.heads,
+            kv_heads=self.kv_heads,
+            rotary=self.rotary,
+            dtype=self.dtype,
+        )
+        if self.position_bias is not None:
+            self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
+            self.decoder_bias = self.position_bias(heads=self.heads, both_ways=False)
         self.encoder_layers = [
             encoder_layer(attention=attention(self.encoder), **parts) for _ in range(self.layers)
         ]
@@ -122,8 +136,9 @@ class Transformer(nn.Module):
         if self.positions is not None:
             x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
         x_BSM = self.source_dropout(x_BSM)
+        bias = None if self.position_bias is None else self.encoder_bias()
         for layer in self.encoder_layers:
-            x_BSM = layer(x_BSM, mask)
+            x_BSM = layer(x_BSM, mask, bias)
         return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
 
     def embed_target(self, tokens: jax.Array) -> jax.Array:
@@ -143,8 +158,9 @@ class Transformer(nn.Module):
         real_BT = jnp.arange(y_BTM.shape[1])[None] < target_lengths_B[:, None]
         y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)
         y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
+        bias = None if self.position_bias is None else self.decoder_bias()
         for layer in self.decoder_layers:
-            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask)
+            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias)
         return self._logits(y_BTM)
 
     def start(self, source_BS: jax.Array, *, length: int) -> tuple[Tree, Tree]:
@@ -176,11 +192,12 @@ class Transformer(nn.Module):
         cross_mask = Lengths(None, memory["lengths_B"])
         pos_B1 = cache["pos_B"][:, None]
         y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
+        bias = None if self.position_bias is None else self.decoder_bias()
         caches = []
         for layer, kept, asked in zip(
             self.decoder_layers, cache["layers"], memory["layers"], strict=True
         ):
-            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask)
+            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask, bias)
             caches.append(kept)
         return self._logits(y_B1M)[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
 

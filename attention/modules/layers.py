@@ -56,8 +56,8 @@ class EncoderLayer(nn.Module):
         self.self_attention, self.self_residual = self.attention(), self.residual()
         self.ff, self.ff_residual = self.feed_forward(), self.residual()
 
-    def __call__(self, x_BTM: jax.Array, mask: Any) -> jax.Array:
-        x_BTM = self.self_residual(x_BTM, lambda x: self.self_attention(x, mask=mask))
+    def __call__(self, x_BTM: jax.Array, mask: Any, bias: Any = None) -> jax.Array:
+        x_BTM = self.self_residual(x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias))
         return self.ff_residual(x_BTM, self.ff)
 
 
@@ -75,9 +75,16 @@ class DecoderLayer(nn.Module):
         self.ff, self.ff_residual = self.feed_forward(), self.residual()
 
     def __call__(
-        self, y_BTM: jax.Array, memory_BSM: jax.Array, self_mask: Any, cross_mask: Any
+        self,
+        y_BTM: jax.Array,
+        memory_BSM: jax.Array,
+        self_mask: Any,
+        cross_mask: Any,
+        bias: Any = None,
     ) -> jax.Array:
-        y_BTM = self.self_residual(y_BTM, lambda y: self.self_attention(y, mask=self_mask))
+        y_BTM = self.self_residual(
+            y_BTM, lambda y: self.self_attention(y, mask=self_mask, bias=bias)
+        )
         y_BTM = self.cross_residual(
             y_BTM, lambda y: self.cross_attention(y, memory_BSM, mask=cross_mask)
         )
@@ -92,7 +99,13 @@ class DecoderLayer(nn.Module):
         return self.self_attention.start(batch, length, model_size)
 
     def extend(
-        self, cache: Tree, y_B1M: jax.Array, pos_B1: jax.Array, memory: Tree, cross_mask: Any
+        self,
+        cache: Tree,
+        y_B1M: jax.Array,
+        pos_B1: jax.Array,
+        memory: Tree,
+        cross_mask: Any,
+        bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
         """One more position of each row.
 
@@ -102,7 +115,7 @@ class DecoderLayer(nn.Module):
         kept: dict[str, Tree] = {}
 
         def attend(y: jax.Array) -> jax.Array:
-            out, kept["cache"] = self.self_attention.extend(cache, y, pos_B1)
+            out, kept["cache"] = self.self_attention.extend(cache, y, pos_B1, bias=bias)
             return out
 
         def ask(y: jax.Array) -> jax.Array:
@@ -114,6 +127,12 @@ class DecoderLayer(nn.Module):
         return self.ff_residual(y_B1M, self.ff), kept["cache"]
 
 
-def multi_head(heads: int, attend: Any, rotary: Any = None, dtype: Any = jnp.float32) -> Make:
+def multi_head(
+    heads: int,
+    attend: Any,
+    kv_heads: int | None = None,
+    rotary: Any = None,
+    dtype: Any = jnp.float32,
+) -> Make:
     """A maker of ``MultiHead`` layers of these hyperparameters."""
-    return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype)
+    return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype, kv_heads=kv_heads)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.biases import Bias
 from attention.masks import as_mask
 from attention.modules.own import Own
 from attention.modules.projections import FromHeads, ToHeads
@@ -30,6 +31,8 @@ class MultiHead(nn.Module):
       features: size of all queries together (H·D); the input's M by default.
       rotary: rotary positions for self-attention, or None.
       dtype: compute dtype; parameters are float32.
+      kv_heads: heads of keys and values, G, each of which H/G query heads in a row share (Ainslie
+        et al. 2023, "GQA"; 1 is Shazeer 2019's multi-query); ``heads`` by default.
 
         >>> import jax, jax.numpy as jnp
         >>> layer = MultiHead(heads=2)
@@ -44,11 +47,12 @@ class MultiHead(nn.Module):
     features: int | None = None
     rotary: Rotary | None = None
     dtype: Any = jnp.float32
+    kv_heads: int | None = None
 
     def setup(self) -> None:
         self.query = ToHeads(self.heads, self.features, self.dtype)
-        self.key = ToHeads(self.heads, self.features, self.dtype)
-        self.value = ToHeads(self.heads, self.features, self.dtype)
+        self.key = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
+        self.value = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
         self.out = FromHeads(self.dtype)
         self.own = Own(self.attend)
 
@@ -58,7 +62,7 @@ class MultiHead(nn.Module):
         memory_BKM: jax.Array | None = None,
         mask: Any = None,
         *,
-        bias: jax.Array | None = None,
+        bias: Any = None,
     ) -> jax.Array:
         """Self-attention over x, or cross-attention from x to a memory.
 
@@ -66,7 +70,7 @@ class MultiHead(nn.Module):
           x_BQM: what asks.
           memory_BKM: what is asked; x itself if None.
           mask: who may look at whom (a Mask, a boolean array, or None for all).
-          bias: added to the scores, broadcastable to [B, H, Q, K].
+          bias: added to the scores: a Bias, or an array broadcastable to [B, H, Q, K].
 
         Returns:
           out_BQM; a query that sees nothing gets the output projection's bias alone.
@@ -93,7 +97,7 @@ class MultiHead(nn.Module):
         return self.key(memory_BKM), self.value(memory_BKM)
 
     def cross(
-        self, x_BQM: jax.Array, memory: Memory, mask: Any = None, *, bias: jax.Array | None = None
+        self, x_BQM: jax.Array, memory: Memory, mask: Any = None, *, bias: Any = None
     ) -> jax.Array:
         """Cross-attention from x to what ``project_memory`` made."""
         if not self.attend.abilities.cross:
@@ -117,12 +121,21 @@ class MultiHead(nn.Module):
         return self.attend.start(params, state, sizes, batch, length, self.dtype)
 
     def extend(
-        self, cache: Tree, x_BQM: jax.Array, pos_BQ: jax.Array, mask: Any = None
+        self,
+        cache: Tree,
+        x_BQM: jax.Array,
+        pos_BQ: jax.Array,
+        mask: Any = None,
+        *,
+        bias: Bias | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached."""
-        q_BQHD, k_BQHD, v_BQHE = self._project(x_BQM, pos_BQ)
+        self._check_bias(bias)
+        q_BQHD, k_BQHD, v_BQHE = self._shared(*self._project(x_BQM, pos_BQ))
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        out_BQHE, cache = self.attend.extend(params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask)
+        out_BQHE, cache = self.attend.extend(
+            params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias
+        )
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
@@ -137,14 +150,11 @@ class MultiHead(nn.Module):
         k_BKHD: jax.Array,
         v_BKHE: jax.Array,
         mask: Any,
-        bias: jax.Array | None,
+        bias: Any,
         x_BQM: jax.Array,
     ) -> jax.Array:
-        if bias is not None and not self.attend.abilities.bias:
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot add a bias to its scores; "
-                "use Softmax, or another attention that declares bias"
-            )
+        self._check_bias(bias)
+        q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
         self.sow("intermediates", "attended", (params, state, q_BQHD, k_BKHD, mask))
@@ -156,7 +166,24 @@ class MultiHead(nn.Module):
 
     def _sizes(self, model_size: int) -> Sizes:
         size = (self.features or model_size) // self.heads
-        return Sizes(self.heads, size, size, model_size)
+        kv_heads = self.kv_heads if self.attend.abilities.grouped else None
+        return Sizes(self.heads, size, size, model_size, kv_heads)
+
+    def _shared(
+        self, q_BQHD: jax.Array, k_BKGD: jax.Array, v_BKGE: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """Keys and values for as many heads as the attention wants."""
+        if self.attend.abilities.grouped or k_BKGD.shape[2] == self.heads:
+            return q_BQHD, k_BKGD, v_BKGE
+        times = self.heads // k_BKGD.shape[2]
+        return q_BQHD, *(jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))
+
+    def _check_bias(self, bias: Any) -> None:
+        if bias is not None and not self.attend.abilities.bias:
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot add a bias to its scores; "
+                "use Softmax, or another attention that declares bias"
+            )
 
 
 def _zero_padding(

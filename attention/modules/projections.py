@@ -15,11 +15,19 @@ _glorot_out = nn.initializers.variance_scaling(
 
 
 class ToHeads(nn.Module):
-    """x W + b, cut into heads: kernel [M, H, D], bias [H, D]."""
+    """x W + b, cut into heads: kernel [M, H, D], bias [H, D].
+
+    Attributes:
+      heads: H.
+      features: H·D; the input's M by default.
+      dtype: compute dtype.
+      groups: heads that are made, where several of the H share one (keys and values); H if None.
+    """
 
     heads: int
     features: int | None = None
     dtype: Any = jnp.float32
+    groups: int | None = None
 
     @nn.compact
     def __call__(self, x_BTM: jax.Array) -> jax.Array:
@@ -30,16 +38,20 @@ class ToHeads(nn.Module):
                 f"heads={self.heads} does not divide {features} features; "
                 f"choose a head count that divides {features}"
             )
-        size = features // self.heads
+        size, made = features // self.heads, self.groups or self.heads
+        if self.heads % made:
+            raise ValueError(
+                f"kv_heads={made} does not divide {self.heads} heads; choose a divisor of the heads"
+            )
         w_MHD: jax.Array = self.param(
             "kernel",
             nn.with_logical_partitioning(_glorot_in, ("model", "heads", "head_size")),
-            (model_size, self.heads, size),
+            (model_size, made, size),
         )
         b_HD: jax.Array = self.param(
             "bias",
             nn.with_logical_partitioning(nn.initializers.zeros, ("heads", "head_size")),
-            (self.heads, size),
+            (made, size),
         )
         x_BTM, w_MHD, b_HD = (jnp.asarray(a, self.dtype) for a in (x_BTM, w_MHD, b_HD))
         return jnp.einsum("BTM,MHD->BTHD", x_BTM, w_MHD) + b_HD[None, None]

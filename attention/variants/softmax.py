@@ -35,7 +35,7 @@ class Softmax:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached"
+        causal="exact", cross=True, bias=True, decoding="cached", grouped=True
     )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
@@ -51,7 +51,7 @@ class Softmax:
         v_BKHE: jax.Array,
         mask: Any,
         *,
-        bias: jax.Array | None = None,
+        bias: Any = None,
         x_BTM: jax.Array | None = None,
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
@@ -88,7 +88,7 @@ class Softmax:
         v_BQHE: jax.Array,
         mask: Any,
         *,
-        bias: jax.Array | None = None,
+        bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally.
 

@@ -1,0 +1,69 @@
+"""Which kernel serves a request. All give the same result but for rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+
+from attention.kernels import cudnn, splash
+from attention.kernels.reference import reference
+from attention.kernels.request import Request
+from attention.kernels.tiled import tiled
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to compute softmax attention.
+
+    Attributes:
+      refuses: why it cannot serve a request, or None.
+      compute: the function.
+      grouped: whether it takes fewer key and value heads than queries' as they are.
+    """
+
+    refuses: Callable[[Request], str | None]
+    compute: Callable[..., jax.Array]
+    grouped: bool = False
+
+
+KERNELS = {  # by preference
+    "cudnn": Kernel(cudnn.refuses, cudnn.cudnn, grouped=True),
+    "splash": Kernel(splash.refuses, splash.splash, grouped=True),
+    "tiled": Kernel(lambda request: None, tiled),
+    "reference": Kernel(lambda request: None, reference),
+}
+
+
+def choose(request: Request, forced: str = "auto") -> str:
+    """The name of the kernel: the first that does not refuse, or the one that is forced.
+
+    Raises:
+      ValueError: there is no kernel of this name.
+      NotImplementedError: the kernel that is forced cannot serve the request.
+    """
+    if forced == "auto":
+        return next(name for name, kernel in KERNELS.items() if kernel.refuses(request) is None)
+    if forced not in KERNELS:
+        raise ValueError(f"kernel {forced!r} is unknown; choose 'auto' or one of {list(KERNELS)}")
+    reason = KERNELS[forced].refuses(request)
+    if reason is not None:
+        raise NotImplementedError(
+            f"kernel {forced!r} cannot do this: {reason}; use kernel='auto', or 'tiled'"
+        )
+    return forced
+
+
+def explained(request: Request, forced: str = "auto") -> str:
+    """One line for each kernel: whether it was chosen, could have been, or why not."""
+    chosen = choose(request, forced)
+    lines = []
+    for name, kernel in KERNELS.items():
+        reason = kernel.refuses(request)
+        if name == chosen:
+            said = "chosen" if forced == "auto" else "chosen, being forced"
+        else:
+            said = f"no: {reason}" if reason else "possible, and less preferred"
+        lines.append(f"{name}: {said}")
+    return "\n".join(lines)

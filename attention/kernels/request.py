@@ -1,0 +1,85 @@
+"""What is asked of a kernel, in the terms by which one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from attention.biases import Bias
+from attention.masks import And, Causal, Everything, Lengths, Mask, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One attention: sizes, kinds and the platform it is to run on.
+
+    Attributes:
+      q_shape, k_shape, v_shape: [B, Q, H, D], [B, K, G, D], [B, K, G, E].
+      dtype: the widest of the three.
+      mask, bias: values, or None; of their arrays only the shapes matter here.
+      dropout: whether weights are dropped.
+      platform: "cpu", "gpu" or "tpu".
+    """
+
+    q_shape: tuple[int, int, int, int]
+    k_shape: tuple[int, int, int, int]
+    v_shape: tuple[int, int, int, int]
+    dtype: Any
+    mask: Mask | None
+    bias: Bias | None
+    dropout: bool
+    platform: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """A mask in the few words that a foreign kernel understands.
+
+    Attributes:
+      left, right: a query at i sees keys from i - left to i + right; None is without bound.
+      lengths: padding at the end, or None.
+    """
+
+    left: int | None
+    right: int | None
+    lengths: Lengths | None
+
+    def sees(self, q_len: int, k_len: int) -> jax.Array | None:
+        """Which queries see any key, bool [B, Q]; None for all of them."""
+        if self.lengths is None:
+            return None
+        q_pos, lengths_B1 = jax.numpy.arange(q_len)[None, :], self.lengths.k_lengths_B[:, None]
+        nearest = q_pos - q_pos if self.left is None else jax.numpy.maximum(q_pos - self.left, 0)
+        real_BQ = self.lengths.padding(q_len, None)[0]
+        sees_BQ = nearest < lengths_B1
+        return sees_BQ if real_BQ is None else sees_BQ & real_BQ
+
+
+def pattern(mask: Mask | None) -> Pattern | None:
+    """The mask as a Pattern, or None where it says more than that."""
+    left: int | None = None
+    right: int | None = None
+    lengths = None
+    for part in conjuncts(mask):
+        if isinstance(part, Causal):
+            right = 0 if right is None else min(right, 0)
+        elif isinstance(part, Window):
+            left = part.left if left is None else min(left, part.left)
+            right = part.right if right is None else min(right, part.right)
+        elif isinstance(part, Lengths) and lengths is None:
+            lengths = part
+        else:
+            return None
+    return Pattern(left, right, lengths)
+
+
+def conjuncts(mask: Mask | None) -> Iterator[Mask]:
+    """The parts that all have to allow a pair, but for those that allow everything."""
+    if isinstance(mask, And):
+        yield from conjuncts(mask.left)
+        yield from conjuncts(mask.right)
+    elif mask is not None and not isinstance(mask, Everything):
+        yield mask
