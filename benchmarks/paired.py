@@ -73,7 +73,9 @@ def paired(
     low, median, high = statistics.quantiles(
         [second_b / second_a for second_a, second_b in seconds], n=4, method="inclusive"
     )
-    return Ratio(median, low, high, *(statistics.median(side) for side in zip(*seconds)))
+    return Ratio(
+        median, low, high, *(statistics.median(side) for side in zip(*seconds, strict=True))
+    )
 
 
 def _time(run: Callable[[], None]) -> float:
