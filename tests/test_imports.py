@@ -12,17 +12,21 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each part of attention/ may import of it, beside itself. Nothing here is transitive.
-_LIBRARY = ["shapes", "masks", "positions", "kernels", "variants", "modules", "models"]
+_LIBRARY = [
+    *("shapes", "masks", "positions", "randomness"),
+    *("kernels", "variants", "modules", "models"),
+]
 _NEIGHBOURS = ["decoding", "data", "training", "evaluation", "analysis"]
 _PARTS = {*_LIBRARY, *_NEIGHBOURS, "tasks"}
 ALLOWED = {
     "shapes": set(),
     "masks": {"shapes"},
     "positions": {"shapes"},
-    "kernels": {"shapes", "masks", "positions"},
-    "variants": {"shapes", "masks", "positions", "kernels"},
-    "modules": {"shapes", "masks", "positions", "kernels", "variants"},
-    "models": {"shapes", "masks", "positions", "kernels", "variants", "modules"},
+    "randomness": set(),
+    "kernels": {"shapes", "masks", "positions", "randomness"},
+    "variants": {"shapes", "masks", "positions", "randomness", "kernels"},
+    "modules": {"shapes", "masks", "positions", "randomness", "kernels", "variants"},
+    "models": {*_LIBRARY} - {"models"},
     **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
