@@ -53,7 +53,8 @@ def main() -> None:
         ratio = paired(ours, step, pairs=options.pairs)
         print(ratio.row(f"training step against {name}"), flush=True)
         rates.append(f"{name}: {tokens(ratio.seconds_a)} against {tokens(ratio.seconds_b)}")
-    print("\nTarget tokens a second, " + "; ".join(rates))
+    if rates:
+        print("\nTarget tokens a second, " + "; ".join(rates))
 
 
 def tokens(seconds: float) -> str:
@@ -174,37 +175,13 @@ def load(path: Path) -> ModuleType:
 
 
 def make_torch(*, compiled: bool = False) -> Step:
-    """PyTorch's own Transformer with a tied table around it, and its fused Adam."""
+    """PyTorch's own Transformer with its fused Adam."""
     import torch
-    from torch import nn
     from torch.nn import functional
 
     torch.set_num_threads(2)
     torch.manual_seed(0)
-
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embed = nn.Embedding(VOCAB, SIZE)
-            nn.init.normal_(self.embed.weight, std=SIZE**-0.5)
-            self.layers = nn.Transformer(
-                SIZE, HEADS, LAYERS, LAYERS, HIDDEN, RATE, batch_first=True, norm_first=True
-            )
-            self.drop = nn.Dropout(RATE)
-            angles_TM = np.arange(LENGTH)[:, None] / 10_000 ** (np.arange(0, SIZE, 2) / SIZE)
-            waves_TM = np.stack([np.sin(angles_TM), np.cos(angles_TM)], -1).reshape(LENGTH, SIZE)
-            self.register_buffer("waves_TM", torch.tensor(waves_TM, dtype=torch.float32))
-            self.register_buffer("hide_TT", nn.Transformer.generate_square_subsequent_mask(LENGTH))
-
-        def forward(self, source_BS, target_BT):
-            x_BSM, y_BTM = (
-                self.drop(self.embed(tokens) * SIZE**0.5 + self.waves_TM)
-                for tokens in (source_BS, target_BT)
-            )
-            y_BTM = self.layers(x_BSM, y_BTM, tgt_mask=self.hide_TT, tgt_is_causal=True)
-            return functional.linear(y_BTM, self.embed.weight)
-
-    model = Model()
+    model = torch_model()
     run = torch.compile(model) if compiled else model
     optimiser = torch.optim.Adam(model.parameters(), PEAK, (0.9, 0.98), 1e-9, fused=True)
     rise = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: min(1.0, (n + 1) / WARMUP))
@@ -223,6 +200,37 @@ def make_torch(*, compiled: bool = False) -> Step:
         return loss.item()
 
     return step
+
+
+def torch_model():
+    """``nn.Transformer`` between a table's rows with sinusoids, and the same table's logits."""
+    import torch
+    from torch import nn
+
+    angles_TM = np.arange(LENGTH)[:, None] / 10_000 ** (np.arange(0, SIZE, 2) / SIZE)
+    waves_TM = np.stack([np.sin(angles_TM), np.cos(angles_TM)], axis=-1).reshape(LENGTH, SIZE)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(VOCAB, SIZE)
+            nn.init.normal_(self.embed.weight, std=SIZE**-0.5)
+            self.layers = nn.Transformer(
+                SIZE, HEADS, LAYERS, LAYERS, HIDDEN, RATE, batch_first=True, norm_first=True
+            )
+            self.drop = nn.Dropout(RATE)
+            self.register_buffer("waves_TM", torch.tensor(waves_TM, dtype=torch.float32))
+            self.register_buffer("hide_TT", nn.Transformer.generate_square_subsequent_mask(LENGTH))
+
+        def forward(self, source_BS, target_BT):
+            x_BSM, y_BTM = (
+                self.drop(self.embed(tokens) * SIZE**0.5 + self.waves_TM)
+                for tokens in (source_BS, target_BT)
+            )
+            y_BTM = self.layers(x_BSM, y_BTM, tgt_mask=self.hide_TT, tgt_is_causal=True)
+            return nn.functional.linear(y_BTM, self.embed.weight)
+
+    return Model()
 
 
 if __name__ == "__main__":
