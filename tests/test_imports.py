@@ -12,7 +12,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each part of attention/ may import of it, beside itself. Nothing here is transitive.
-_LIBRARY = ["shapes", "masks", "positions", "biases", "kernels", "variants", "modules", "models"]
+_LIBRARY = [
+    *("shapes", "masks", "positions", "biases", "randomness"),
+    *("kernels", "variants", "modules", "models"),
+]
 _NEIGHBOURS = ["decoding", "data", "training", "evaluation", "analysis"]
 _PARTS = {*_LIBRARY, *_NEIGHBOURS, "tasks"}
 ALLOWED = {
@@ -20,10 +23,11 @@ ALLOWED = {
     "masks": {"shapes"},
     "positions": {"shapes"},
     "biases": {"shapes"},
-    "kernels": {"shapes", "masks", "positions", "biases"},
-    "variants": {"shapes", "masks", "positions", "biases", "kernels"},
-    "modules": {"shapes", "masks", "positions", "biases", "kernels", "variants"},
-    "models": {"shapes", "masks", "positions", "biases", "kernels", "variants", "modules"},
+    "randomness": set(),
+    "kernels": {"shapes", "masks", "positions", "biases", "randomness"},
+    "variants": {*_LIBRARY} - {"variants", "modules", "models"},
+    "modules": {*_LIBRARY} - {"modules", "models"},
+    "models": {*_LIBRARY} - {"models"},
     **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.

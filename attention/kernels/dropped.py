@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from attention.randomness import mixed
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -36,7 +38,7 @@ class Dropped:
         """Factors of the weights of a tile, 0 or 1 / (1 - rate): float32 [B, H, q_size, k_size]."""
         q_bits = jax.lax.dynamic_slice_in_dim(self.q_bits_BHQ1, q_first, q_size, axis=2)
         k_bits = jax.lax.dynamic_slice_in_dim(self.k_bits_BH1K, k_first, k_size, axis=3)
-        bits_BHQK = _mixed(q_bits ^ k_bits)
+        bits_BHQK = mixed(q_bits ^ k_bits)
         threshold = min(round(self.rate * 2**32), 2**32 - 1)
         kept = jnp.float32(2**32 / (2**32 - threshold))
         return jnp.where(bits_BHQK >= jnp.uint32(threshold), kept, jnp.float32(0))
@@ -51,13 +53,3 @@ def draw(rng: jax.Array, rate: float, shape: tuple[int, int, int, int]) -> Dropp
         jax.random.bits(k_rng, (batch, heads, 1, k_len), jnp.uint32),
         rate,
     )
-
-
-def _mixed(x: jax.Array) -> jax.Array:
-    """A bijection of 32-bit words in which every output bit depends on every input bit.
-
-    Its shape and constants are those of C. Wellons, "Prospecting for Hash Functions" (2018).
-    """
-    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
-    return x ^ (x >> 16)

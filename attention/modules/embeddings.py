@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.projections import product
 from attention.positions import sinusoids
 from attention.shapes import accumulator
 
@@ -46,12 +47,7 @@ class TokenEmbedding(nn.Module):
     def logits(self, x_BTM: jax.Array) -> jax.Array:
         """Scores of every token by the same table (Press & Wolf 2017), at least float32."""
         table_VM = jnp.asarray(self.table_VM, self.dtype)
-        return jnp.einsum(
-            "BTM,VM->BTV",
-            x_BTM.astype(self.dtype),
-            table_VM,
-            preferred_element_type=accumulator(self.dtype),
-        )
+        return product(x_BTM.astype(self.dtype), table_VM.T, accumulator(self.dtype))
 
 
 class SinusoidalPositions(nn.Module):

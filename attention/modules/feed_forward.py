@@ -10,18 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.modules.dropout import Dropout
-
-_glorot = nn.initializers.xavier_uniform()
-
-
-def _dense(features: int, axes: tuple[str, str], dtype: Any, name: str) -> nn.Dense:
-    return nn.Dense(
-        features,
-        dtype=dtype,
-        name=name,
-        kernel_init=nn.with_logical_partitioning(_glorot, axes),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, axes[1:]),
-    )
+from attention.modules.projections import dense
 
 
 class FeedForward(nn.Module):
@@ -41,9 +30,9 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x_BTM: jax.Array) -> jax.Array:
-        h_BTF = _dense(self.hidden, ("model", "hidden"), self.dtype, "in")(x_BTM)
+        h_BTF = dense(self.hidden, ("model", "hidden"), self.dtype, "in")(x_BTM)
         h_BTF = Dropout(self.dropout)(self.activation(h_BTF))
-        return _dense(x_BTM.shape[-1], ("hidden", "model"), self.dtype, "out")(h_BTF)
+        return dense(x_BTM.shape[-1], ("hidden", "model"), self.dtype, "out")(h_BTF)
 
 
 class GatedFeedForward(nn.Module):
@@ -56,7 +45,7 @@ class GatedFeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x_BTM: jax.Array) -> jax.Array:
-        gate_BTF = _dense(self.hidden, ("model", "hidden"), self.dtype, "gate")(x_BTM)
-        h_BTF = _dense(self.hidden, ("model", "hidden"), self.dtype, "in")(x_BTM)
+        gate_BTF = dense(self.hidden, ("model", "hidden"), self.dtype, "gate")(x_BTM)
+        h_BTF = dense(self.hidden, ("model", "hidden"), self.dtype, "in")(x_BTM)
         h_BTF = Dropout(self.dropout)(self.activation(gate_BTF) * h_BTF)
-        return _dense(x_BTM.shape[-1], ("hidden", "model"), self.dtype, "out")(h_BTF)
+        return dense(x_BTM.shape[-1], ("hidden", "model"), self.dtype, "out")(h_BTF)
