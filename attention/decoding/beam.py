@@ -12,7 +12,7 @@ from jax import lax
 from attention.decoding.greedy import greedy
 from attention.decoding.hypotheses import Beams, best_of, in_order, pick
 from attention.decoding.ranking import log_normaliser, top_k
-from attention.decoding.steps import Cache, Step, check_step, limits, repeat_rows
+from attention.decoding.steps import Cache, Grow, Step, check_step, limits, repeat_rows, run
 
 
 class _Rows(NamedTuple):
@@ -36,6 +36,7 @@ def beam_search(
     limit_B: Any = None,
     length_penalty: Any = 0.6,
     nbest: int | None = None,
+    grow: Grow | None = None,
 ) -> Beams:
     """Keeps the ``beams`` most probable unfinished sequences, and the best finished ones apart.
 
@@ -63,6 +64,8 @@ def beam_search(
       length_penalty: the exponent; 0 ranks by probability, more favours long, below 0 short ones.
       nbest: sequences returned for each row, N, at most ``beams``, which is the default. Fewer
         are the first of more, found in fewer steps.
+      grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
+        again as rows get longer, so that a cache is never much larger than what it holds.
 
     Returns:
       Beams, with T = max_length.
@@ -73,14 +76,15 @@ def beam_search(
     Cost: at most T steps of B·beams rows.
     """
     nbest = beams if nbest is None else nbest
-    tokens = {"bos": bos, "eos": eos, "pad": pad}
-    dtype = check_step(step, cache, batch=batch, beams=beams, max_length=max_length, **tokens)
+    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
+    sizes = {"batch": batch, "max_length": max_length}
+    dtype = check_step(step, cache, beams=beams, grow=grow, **sizes, **tokens)
     if not 1 <= nbest <= beams:
         raise ValueError(f"nbest is {nbest}; it needs to be from 1 to beams, which is {beams}")
     limit_B = limits(limit_B, batch, max_length)
     penalty_T = _penalties(length_penalty, max_length, dtype)
     if beams == 1:
-        best = greedy(step, cache, batch=batch, max_length=max_length, limit_B=limit_B, **tokens)
+        best = greedy(step, cache, limit_B=limit_B, grow=grow, **sizes, **tokens)
         score_B = best.scores_B / penalty_T[best.lengths_B]
         return Beams(
             *(x[:, None] for x in (best.tokens_BT, best.lengths_B, score_B, best.scores_B))
@@ -96,16 +100,17 @@ def beam_search(
         unbeaten_B = rows.finished.scores_BN[:, -1] < attainable_B
         return (t < limit_B) & (best_B > -jnp.inf) & unbeaten_B
 
-    def advance(state: tuple[jax.Array, Cache, _Rows]) -> tuple[jax.Array, Cache, _Rows]:
-        t, cache, rows = state
+    def advance(t: jax.Array, cache: Cache, rows: _Rows) -> tuple[Cache, _Rows]:
         cache, after = _advance(step, t, cache, rows, penalty_T[t + 1], bos=bos, eos=eos)
-        return t + 1, cache, _where(open_rows(t, rows), after, rows)
+        return cache, _where(open_rows(t, rows), after, rows)
 
-    start = _start(batch, beams, nbest, max_length, pad, dtype)
-    *_, rows = lax.while_loop(
-        lambda s: jnp.any(open_rows(s[0], s[2])),
+    rows = run(
         advance,
-        (jnp.int32(0), repeat_rows(cache, beams), start),
+        lambda t, rows: jnp.any(open_rows(t, rows)),
+        repeat_rows(cache, beams),
+        _start(batch, beams, nbest, max_length, pad, dtype),
+        max_length=max_length,
+        grow=grow,
     )
     unfinished = Beams(
         rows.tokens_BNT[:, :nbest],

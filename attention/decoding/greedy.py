@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.decoding.ranking import log_normaliser, top_k
-from attention.decoding.steps import Cache, Step, check_step, limits
+from attention.decoding.steps import Cache, Grow, Step, check_step, limits, run
 
 
 class Decoded(NamedTuple):
@@ -37,6 +37,7 @@ def greedy(
     pad: int,
     max_length: int,
     limit_B: Any = None,
+    grow: Grow | None = None,
 ) -> Decoded:
     """Follows the most probable token of every step, until eos or the row's limit.
 
@@ -51,6 +52,8 @@ def greedy(
       pad: what stands after the end.
       max_length: most tokens of a row, eos included, T.
       limit_B: integers, each row's own maximum in [0, T]; it ends there, with or without eos.
+      grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
+        again as rows get longer, so that a cache is never much larger than what it holds.
 
     Returns:
       Decoded, with T = max_length.
@@ -64,16 +67,13 @@ def greedy(
     def best(logits_BV: jax.Array, t: jax.Array) -> jax.Array:
         return top_k(logits_BV, 1)[1][:, 0]
 
-    dtype = check_step(step, cache, batch=batch, bos=bos, eos=eos, pad=pad, max_length=max_length)
+    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
+    dtype = check_step(step, cache, batch=batch, max_length=max_length, grow=grow, **tokens)
     limit_B = limits(limit_B, batch, max_length)
-    return follow(
-        step, cache, best, limit_B, bos=bos, eos=eos, pad=pad, length=max_length, dtype=dtype
-    )
+    return follow(step, cache, best, limit_B, length=max_length, dtype=dtype, grow=grow, **tokens)
 
 
 class _State(NamedTuple):
-    t: jax.Array
-    cache: Cache
     last_B: jax.Array
     open_B: jax.Array
     decoded: Decoded
@@ -90,13 +90,14 @@ def follow(
     pad: int,
     length: int,
     dtype: Any,
+    grow: Grow | None = None,
 ) -> Decoded:
     """Appends ``choose(logits_BV, t)`` to every open row until none is open."""
     batch = limit_B.shape[0]
 
-    def advance(state: _State) -> _State:
-        t, open_B, decoded = state.t, state.open_B, state.decoded
-        logits_BV, cache = step(state.cache, state.last_B)
+    def advance(t: jax.Array, cache: Cache, state: _State) -> tuple[Cache, _State]:
+        open_B, decoded = state.open_B, state.decoded
+        logits_BV, cache = step(cache, state.last_B)
         logits_BV = logits_BV.astype(dtype)
         chosen_B = choose(logits_BV, t).astype(jnp.int32)
         logit_B = jnp.take_along_axis(logits_BV, chosen_B[:, None], axis=1, mode="clip")[:, 0]
@@ -108,11 +109,9 @@ def follow(
             decoded.scores_B + jnp.where(open_B, log_prob_B, 0),
         )
         open_B = open_B & (chosen_B != eos) & (t + 1 < limit_B)
-        return _State(t + 1, cache, token_B, open_B, decoded)
+        return cache, _State(token_B, open_B, decoded)
 
     start = _State(
-        t=jnp.int32(0),
-        cache=cache,
         last_B=jnp.full((batch,), bos, jnp.int32),
         open_B=limit_B > 0,
         decoded=Decoded(
@@ -121,4 +120,5 @@ def follow(
             jnp.zeros((batch,), dtype),
         ),
     )
-    return lax.while_loop(lambda state: jnp.any(state.open_B), advance, start).decoded
+    end = run(advance, lambda t, s: jnp.any(s.open_B), cache, start, max_length=length, grow=grow)
+    return end.decoded

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from attention.shapes import accumulator
 
+State = TypeVar("State")
 Cache = Any
 """A pytree of arrays whose first axis is the batch."""
 
@@ -18,6 +21,11 @@ Step = Callable[[Cache, jax.Array], tuple[jax.Array, Cache]]
 
 The first token read is bos. A token that may not come next has the logit -inf.
 """
+
+Grow = Callable[[Cache, int], Cache]
+"""``grow(cache, length) -> cache``: the same cache with room for ``length`` tokens."""
+
+_ROUND = 8
 
 
 def check_step(
@@ -30,6 +38,7 @@ def check_step(
     pad: int,
     max_length: int,
     beams: int = 1,
+    grow: Grow | None = None,
 ) -> Any:
     """Checks sizes, special tokens and what one step makes of the cache, without running it.
 
@@ -53,6 +62,8 @@ def check_step(
             )
     rows = batch * beams
     before = jax.eval_shape(lambda c: repeat_rows(c, beams), cache)
+    if grow is not None:
+        before = jax.eval_shape(lambda c: grow(c, max_length), before)
     logits_BV, after = jax.eval_shape(step, before, jax.ShapeDtypeStruct((rows,), jnp.int32))
     if logits_BV.ndim != 2 or logits_BV.shape[0] != rows or logits_BV.shape[1] < 2:
         raise ValueError(
@@ -69,6 +80,40 @@ def check_step(
 def repeat_rows(cache: Cache, beams: int) -> Cache:
     """Each row ``beams`` times in a row: the beams of the first, then those of the second."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, beams, axis=0), cache)
+
+
+def run(
+    advance: Callable[[jax.Array, Cache, State], tuple[Cache, State]],
+    go_on: Callable[[jax.Array, State], jax.Array],
+    cache: Cache,
+    state: State,
+    *,
+    max_length: int,
+    grow: Grow | None = None,
+) -> State:
+    """Calls ``advance(t, cache, state)`` for t from 0 as long as ``go_on(t, state)``.
+
+    With ``grow`` the cache has room for a quarter of ``max_length`` first, then for half, then for
+    all: most rows end well before their limit, and what reads or reorders a smaller cache costs
+    less. Each stage is a loop of its own to compile.
+    """
+    lengths = [max_length]
+    if grow is not None:
+        parts = {-(-max_length // (share * _ROUND)) * _ROUND for share in (4, 2)}
+        lengths = [*sorted(length for length in parts if length < max_length), max_length]
+
+    def stage(n: int, t: jax.Array, cache: Cache, state: State) -> State:
+        cache = cache if grow is None else grow(cache, lengths[n])
+        t, cache, state = lax.while_loop(
+            lambda s: go_on(s[0], s[2]) & (s[0] < lengths[n]),
+            lambda s: (s[0] + 1, *advance(*s)),
+            (t, cache, state),
+        )
+        if n + 1 == len(lengths):
+            return state
+        return lax.cond(go_on(t, state), partial(stage, n + 1), lambda t, c, s: s, t, cache, state)
+
+    return stage(0, jnp.int32(0), cache, state)
 
 
 def limits(limit_B: Any, batch: int, max_length: int) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from attention.decoding import Beams, Decoded, Sampler, Step, beam_search, sample
+from attention.decoding import Beams, Decoded, Grow, Sampler, Step, beam_search, sample
 from attention.models.transformer import Transformer
 from attention.shapes import Tree
 from attention.training.losses import cross_entropy
@@ -106,7 +106,7 @@ class Translation:
     ) -> Beams:
         """The best translations of each source; filler rows (all padding) get none."""
         length, limit_B = self._limits(source_BS, search.max_length)
-        step, cache = self._decoder(params, model_state, source_BS, length)
+        step, cache, grow = self._decoder(params, model_state, source_BS)
         return beam_search(
             step,
             cache,
@@ -118,6 +118,7 @@ class Translation:
             pad=PAD,
             max_length=length,
             limit_B=limit_B,
+            grow=grow,
             length_penalty=search.length_penalty,
         )
 
@@ -134,7 +135,7 @@ class Translation:
     ) -> Decoded:
         """One random translation of each source; ``index_B`` ties a row's draw to its example."""
         length, limit_B = self._limits(source_BS, max_length)
-        step, cache = self._decoder(params, model_state, source_BS, length)
+        step, cache, grow = self._decoder(params, model_state, source_BS)
         return sample(
             step,
             cache,
@@ -146,6 +147,7 @@ class Translation:
             pad=PAD,
             max_length=length,
             limit_B=limit_B,
+            grow=grow,
             index_B=index_B,
         )
 
@@ -165,18 +167,18 @@ class Translation:
         return length, jnp.where(source_B > 0, own_B, 0)
 
     def _decoder(
-        self, params: Tree, model_state: Tree, source_BS: jax.Array, length: int
-    ) -> tuple[Step, Tree]:
-        """The step function that searches take, and its empty cache."""
+        self, params: Tree, model_state: Tree, source_BS: jax.Array
+    ) -> tuple[Step, Tree, Grow]:
+        """What searches take: the step function, its empty cache, and what gives that room."""
         run = self._run(params, model_state)
-        memory, cache = run(source_BS, length=length, method="start")
+        memory, cache = run(source_BS, length=0, method="start")
         never_V = jnp.zeros((self.model.vocab_size,)).at[_NEVER].set(-jnp.inf)
 
         def step(cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
             logits_BV, cache = run(memory, cache, token_B, method="extend")
             return logits_BV + never_V[None], cache
 
-        return step, cache
+        return step, cache, partial(run, method="grow")
 
 
 def shift_right(target_BT: jax.Array) -> jax.Array:
