@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from attention.decoding.greedy import Decoded, follow
 from attention.decoding.ranking import top_k
-from attention.decoding.steps import Cache, Grow, Step, check_step, limits
+from attention.decoding.steps import Cache, Grow, Narrow, Step, check_step, limits
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def sample(
     limit_B: Any = None,
     index_B: Any = None,
     grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> Decoded:
     """Draws every next token from the model's distribution as the sampler reshapes it.
 
@@ -97,6 +98,8 @@ def sample(
       index_B: integers that name the rows, as an example's number does; 0 to B - 1 by default.
       grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
         again as rows get longer, so that a cache is never much larger than what it holds.
+      narrow: gives the step for some rows alone, by their indices, where the step closes over what
+        differs by row; few rows that are left then run on without those that have ended.
 
     Returns:
       Decoded; its scores are log-probabilities under the model, before any reshaping.
@@ -114,10 +117,21 @@ def sample(
         )
     rng_B = jax.vmap(jax.random.fold_in, (None, 0))(rng, index_B)
 
-    def draw(logits_BV: jax.Array, t: jax.Array) -> jax.Array:
+    def draw(logits_BV: jax.Array, t: jax.Array, rng_B: jax.Array) -> jax.Array:
         return sampler.choose(logits_BV, jax.vmap(jax.random.fold_in, (0, None))(rng_B, t))
 
-    return follow(step, cache, draw, limit_B, length=max_length, dtype=dtype, grow=grow, **tokens)
+    return follow(
+        step,
+        cache,
+        draw,
+        limit_B,
+        rng_B,
+        length=max_length,
+        dtype=dtype,
+        grow=grow,
+        narrow=narrow,
+        **tokens,
+    )
 
 
 def _draw(logits_BK: jax.Array, rng_B: jax.Array) -> jax.Array:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.shapes import accumulator
+from attention.shapes import Tree, accumulator
 
 State = TypeVar("State")
 Cache = Any
@@ -25,7 +24,11 @@ The first token read is bos. A token that may not come next has the logit -inf.
 Grow = Callable[[Cache, int], Cache]
 """``grow(cache, length) -> cache``: the same cache with room for ``length`` tokens."""
 
-_ROUND = 8
+Narrow = Callable[[jax.Array], Step]
+"""``narrow(row_G) -> step``: the step for these rows of the batch alone."""
+
+_ROUND = 8  # a cache's room is a multiple of this, unless it is the whole
+_SHARE = 4  # fewer open rows than the batch over this run on by themselves
 
 
 def check_step(
@@ -83,37 +86,85 @@ def repeat_rows(cache: Cache, beams: int) -> Cache:
 
 
 def run(
-    advance: Callable[[jax.Array, Cache, State], tuple[Cache, State]],
-    go_on: Callable[[jax.Array, State], jax.Array],
+    advance: Callable[[Step, jax.Array, Cache, State], tuple[Cache, State]],
+    is_open: Callable[[jax.Array, State], jax.Array],
+    step: Step,
     cache: Cache,
     state: State,
     *,
     max_length: int,
     grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> State:
-    """Calls ``advance(t, cache, state)`` for t from 0 as long as ``go_on(t, state)``.
+    """Calls ``advance(step, t, cache, state)`` for t = 0, 1, ... as long as a row is open.
 
-    With ``grow`` the cache has room for a quarter of ``max_length`` first, then for half, then for
-    all: most rows end well before their limit, and what reads or reorders a smaller cache costs
-    less. Each stage is a loop of its own to compile.
+    Every leaf of the state has the batch first, and so has the cache, for one or more beams. What
+    reads or reorders a small cache costs less, and most rows end well before their limit: so with
+    ``grow`` the cache has room for a quarter of ``max_length`` first, then for half, then for all.
+    Those that are open when few are left, or at half, run on in groups of few by ``narrow``.
     """
-    lengths = [max_length]
-    if grow is not None:
-        parts = {-(-max_length // (share * _ROUND)) * _ROUND for share in (4, 2)}
-        lengths = [*sorted(length for length in parts if length < max_length), max_length]
+    batch = jax.tree.leaves(state)[0].shape[0]
+    few = batch if narrow is None else max(batch // _SHARE, 1)
+    rooms = set() if grow is None else {-(-max_length // (n * _ROUND)) * _ROUND for n in (4, 2)}
 
-    def stage(n: int, t: jax.Array, cache: Cache, state: State) -> State:
-        cache = cache if grow is None else grow(cache, lengths[n])
-        t, cache, state = lax.while_loop(
-            lambda s: go_on(s[0], s[2]) & (s[0] < lengths[n]),
-            lambda s: (s[0] + 1, *advance(*s)),
+    def loop(
+        step: Step,
+        t: Any,
+        cache: Cache,
+        state: State,
+        *,
+        until: int,
+        least: int = 0,
+        of: Any = True,
+    ) -> Any:
+        return lax.while_loop(
+            lambda s: (jnp.sum(is_open(s[0], s[2]) & of) > least) & (s[0] < until),
+            lambda s: (s[0] + 1, *advance(step, *s)),
             (t, cache, state),
         )
-        if n + 1 == len(lengths):
-            return state
-        return lax.cond(go_on(t, state), partial(stage, n + 1), lambda t, c, s: s, t, cache, state)
 
-    return stage(0, jnp.int32(0), cache, state)
+    t = jnp.int32(0)
+    for room in sorted(room for room in rooms if room < max_length):
+        cache = cache if grow is None else grow(cache, room)
+        least = 0 if few == batch else few
+        t, cache, state = loop(step, t, cache, state, until=room, least=least)
+
+    def rest(left: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
+        """Lets some rows that wait run to their ends, all of them from t."""
+        waiting_B, state = left
+        if narrow is None or few == batch:
+            row_G, part, some, step_G = jnp.arange(batch), cache, state, step
+        else:
+            row_G = jnp.argsort(~waiting_B, stable=True)[:few]
+            part, some = (_take(tree, row_G, batch) for tree in (cache, state))
+            step_G = narrow(row_G)
+        part = part if grow is None else grow(part, max_length)
+        *_, ended = loop(step_G, t, part, some, until=max_length, of=waiting_B[row_G])
+        # A row that has ended may stand beside them, and stays as it is.
+        ended = where_rows(waiting_B[row_G], ended, some)
+        state = jax.tree.map(lambda all_B, of_G: all_B.at[row_G].set(of_G), state, ended)
+        return waiting_B.at[row_G].set(False), state
+
+    return lax.while_loop(lambda left: jnp.any(left[0]), rest, (is_open(t, state), state))[1]
+
+
+def where_rows(use_B: jax.Array, new: Tree, old: Tree) -> Tree:
+    """The new rows where ``use_B``, else the old ones."""
+
+    def choose(n: jax.Array, o: jax.Array) -> jax.Array:
+        return jnp.where(use_B.reshape(use_B.shape + (1,) * (n.ndim - 1)), n, o)
+
+    return jax.tree.map(choose, new, old)
+
+
+def _take(tree: Tree, row_G: jax.Array, batch: int) -> Tree:
+    """These rows of the batch, each with all its beams."""
+
+    def take(leaf: jax.Array) -> jax.Array:
+        grouped = leaf.reshape(batch, -1, *leaf.shape[1:])
+        return jnp.take(grouped, row_G, axis=0, mode="clip").reshape(-1, *leaf.shape[1:])
+
+    return jax.tree.map(take, tree)
 
 
 def limits(limit_B: Any, batch: int, max_length: int) -> jax.Array:
