@@ -12,6 +12,16 @@ from attention.decoding.beam import beam_search
 from attention.decoding.greedy import Decoded, greedy
 from attention.decoding.hypotheses import Beams
 from attention.decoding.sample import Sampler, sample
-from attention.decoding.steps import Step
+from attention.decoding.steps import Grow, Narrow, Step
 
-__all__ = ["Beams", "Decoded", "Sampler", "Step", "beam_search", "greedy", "sample"]
+__all__ = [
+    "Beams",
+    "Decoded",
+    "Grow",
+    "Narrow",
+    "Sampler",
+    "Step",
+    "beam_search",
+    "greedy",
+    "sample",
+]

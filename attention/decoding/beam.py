@@ -12,7 +12,17 @@ from jax import lax
 from attention.decoding.greedy import greedy
 from attention.decoding.hypotheses import Beams, best_of, in_order, pick
 from attention.decoding.ranking import log_normaliser, top_k
-from attention.decoding.steps import Cache, Step, check_step, limits, repeat_rows
+from attention.decoding.steps import (
+    Cache,
+    Grow,
+    Narrow,
+    Step,
+    check_step,
+    limits,
+    repeat_rows,
+    run,
+    where_rows,
+)
 
 
 class _Rows(NamedTuple):
@@ -21,6 +31,7 @@ class _Rows(NamedTuple):
     tokens_BNT: jax.Array
     log_probs_BN: jax.Array
     finished: Beams
+    limit_B: jax.Array
 
 
 def beam_search(
@@ -36,6 +47,8 @@ def beam_search(
     limit_B: Any = None,
     length_penalty: Any = 0.6,
     nbest: int | None = None,
+    grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> Beams:
     """Keeps the ``beams`` most probable unfinished sequences, and the best finished ones apart.
 
@@ -63,6 +76,10 @@ def beam_search(
       length_penalty: the exponent; 0 ranks by probability, more favours long, below 0 short ones.
       nbest: sequences returned for each row, N, at most ``beams``, which is the default. Fewer
         are the first of more, found in fewer steps.
+      grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
+        again as rows get longer, so that a cache is never much larger than what it holds.
+      narrow: gives the step for some rows alone, by their indices, where the step closes over what
+        differs by row; few rows that are left then run on without those that have ended.
 
     Returns:
       Beams, with T = max_length.
@@ -73,51 +90,55 @@ def beam_search(
     Cost: at most T steps of B·beams rows.
     """
     nbest = beams if nbest is None else nbest
-    tokens = {"bos": bos, "eos": eos, "pad": pad}
-    dtype = check_step(step, cache, batch=batch, beams=beams, max_length=max_length, **tokens)
+    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
+    sizes = {"batch": batch, "max_length": max_length}
+    dtype = check_step(step, cache, beams=beams, grow=grow, **sizes, **tokens)
     if not 1 <= nbest <= beams:
         raise ValueError(f"nbest is {nbest}; it needs to be from 1 to beams, which is {beams}")
     limit_B = limits(limit_B, batch, max_length)
     penalty_T = _penalties(length_penalty, max_length, dtype)
     if beams == 1:
-        best = greedy(step, cache, batch=batch, max_length=max_length, limit_B=limit_B, **tokens)
+        best = greedy(step, cache, limit_B=limit_B, grow=grow, narrow=narrow, **sizes, **tokens)
         score_B = best.scores_B / penalty_T[best.lengths_B]
         return Beams(
             *(x[:, None] for x in (best.tokens_BT, best.lengths_B, score_B, best.scores_B))
         )
 
-    limit_B1, limit_penalty_B = limit_B[:, None], penalty_T[limit_B]
-
     def open_rows(t: jax.Array, rows: _Rows) -> jax.Array:
         # An unfinished log-probability only falls from here, and being negative it looks best over
         # the largest penalty ahead, which is monotone: that of the next length or of the limit.
         best_B = rows.log_probs_BN[:, 0]
-        attainable_B = best_B / jnp.maximum(penalty_T[t + 1], limit_penalty_B)
+        attainable_B = best_B / jnp.maximum(penalty_T[t + 1], penalty_T[rows.limit_B])
         unbeaten_B = rows.finished.scores_BN[:, -1] < attainable_B
-        return (t < limit_B) & (best_B > -jnp.inf) & unbeaten_B
+        return (t < rows.limit_B) & (best_B > -jnp.inf) & unbeaten_B
 
-    def advance(state: tuple[jax.Array, Cache, _Rows]) -> tuple[jax.Array, Cache, _Rows]:
-        t, cache, rows = state
+    def advance(step: Step, t: jax.Array, cache: Cache, rows: _Rows) -> tuple[Cache, _Rows]:
         cache, after = _advance(step, t, cache, rows, penalty_T[t + 1], bos=bos, eos=eos)
-        return t + 1, cache, _where(open_rows(t, rows), after, rows)
+        return cache, where_rows(open_rows(t, rows), after, rows)
 
-    start = _start(batch, beams, nbest, max_length, pad, dtype)
-    *_, rows = lax.while_loop(
-        lambda s: jnp.any(open_rows(s[0], s[2])),
+    start = _start(limit_B, beams, nbest, max_length, pad, dtype)
+    rows = run(
         advance,
-        (jnp.int32(0), repeat_rows(cache, beams), start),
+        open_rows,
+        step,
+        repeat_rows(cache, beams),
+        start,
+        max_length=max_length,
+        grow=grow,
+        narrow=narrow,
     )
     unfinished = Beams(
         rows.tokens_BNT[:, :nbest],
-        jnp.broadcast_to(limit_B1, (batch, nbest)),
-        rows.log_probs_BN[:, :nbest] / limit_penalty_B[:, None],
+        jnp.broadcast_to(limit_B[:, None], (batch, nbest)),
+        rows.log_probs_BN[:, :nbest] / penalty_T[limit_B][:, None],
         rows.log_probs_BN[:, :nbest],
     )
     return in_order(rows.finished, unfinished, pad)
 
 
-def _start(batch: int, beams: int, nbest: int, length: int, pad: int, dtype: Any) -> _Rows:
+def _start(limit_B: jax.Array, beams: int, nbest: int, length: int, pad: int, dtype: Any) -> _Rows:
     """One empty sequence in every row, the other beams being impossible."""
+    batch = limit_B.shape[0]
     return _Rows(
         jnp.full((batch, beams, length), pad, jnp.int32),
         jnp.full((batch, beams), -jnp.inf, dtype).at[:, 0].set(0.0),
@@ -127,6 +148,7 @@ def _start(batch: int, beams: int, nbest: int, length: int, pad: int, dtype: Any
             jnp.full((batch, nbest), -jnp.inf, dtype),
             jnp.full((batch, nbest), -jnp.inf, dtype),
         ),
+        limit_B,
     )
 
 
@@ -163,16 +185,7 @@ def _advance(
     # Indices are in range: "clip" saves the filling of those that are not.
     cache = jax.tree.map(lambda leaf: jnp.take(leaf, parent_R, axis=0, mode="clip"), cache)
     finished = best_of(rows.finished, ended)
-    return cache, _Rows(pick(tokens_BCT, order_BN), log_probs_BN, finished)
-
-
-def _where(open_B: jax.Array, new: _Rows, old: _Rows) -> _Rows:
-    """The new rows where open, else the old ones."""
-
-    def choose(n: jax.Array, o: jax.Array) -> jax.Array:
-        return jnp.where(open_B.reshape(open_B.shape + (1,) * (n.ndim - 1)), n, o)
-
-    return jax.tree.map(choose, new, old)
+    return cache, _Rows(pick(tokens_BCT, order_BN), log_probs_BN, finished, rows.limit_B)
 
 
 def _penalties(alpha: Any, max_length: int, dtype: Any) -> jax.Array:

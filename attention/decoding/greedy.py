@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.decoding.ranking import log_normaliser, top_k
-from attention.decoding.steps import Cache, Step, check_step, limits
+from attention.decoding.steps import Cache, Grow, Narrow, Step, check_step, limits, run
 
 
 class Decoded(NamedTuple):
@@ -37,6 +37,8 @@ def greedy(
     pad: int,
     max_length: int,
     limit_B: Any = None,
+    grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> Decoded:
     """Follows the most probable token of every step, until eos or the row's limit.
 
@@ -51,6 +53,10 @@ def greedy(
       pad: what stands after the end.
       max_length: most tokens of a row, eos included, T.
       limit_B: integers, each row's own maximum in [0, T]; it ends there, with or without eos.
+      grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
+        again as rows get longer, so that a cache is never much larger than what it holds.
+      narrow: gives the step for some rows alone, by their indices, where the step closes over what
+        differs by row; few rows that are left then run on without those that have ended.
 
     Returns:
       Decoded, with T = max_length.
@@ -61,44 +67,60 @@ def greedy(
     Cost: as many steps as the longest row has tokens.
     """
 
-    def best(logits_BV: jax.Array, t: jax.Array) -> jax.Array:
+    def best(logits_BV: jax.Array, t: jax.Array, extra: None) -> jax.Array:
         return top_k(logits_BV, 1)[1][:, 0]
 
-    dtype = check_step(step, cache, batch=batch, bos=bos, eos=eos, pad=pad, max_length=max_length)
+    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
+    dtype = check_step(step, cache, batch=batch, max_length=max_length, grow=grow, **tokens)
     limit_B = limits(limit_B, batch, max_length)
     return follow(
-        step, cache, best, limit_B, bos=bos, eos=eos, pad=pad, length=max_length, dtype=dtype
+        step,
+        cache,
+        best,
+        limit_B,
+        None,
+        length=max_length,
+        dtype=dtype,
+        grow=grow,
+        narrow=narrow,
+        **tokens,
     )
 
 
 class _State(NamedTuple):
-    t: jax.Array
-    cache: Cache
     last_B: jax.Array
     open_B: jax.Array
     decoded: Decoded
+    limit_B: jax.Array
+    extra: Any
 
 
 def follow(
     step: Step,
     cache: Cache,
-    choose: Callable[[jax.Array, jax.Array], jax.Array],
+    choose: Callable[[jax.Array, jax.Array, Any], jax.Array],
     limit_B: jax.Array,
+    extra: Any,
     *,
     bos: int,
     eos: int,
     pad: int,
     length: int,
     dtype: Any,
+    grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> Decoded:
-    """Appends ``choose(logits_BV, t)`` to every open row until none is open."""
+    """Appends ``choose(logits_BV, t, extra)`` to every open row until none is open.
+
+    Every leaf of ``extra`` has the batch first.
+    """
     batch = limit_B.shape[0]
 
-    def advance(state: _State) -> _State:
-        t, open_B, decoded = state.t, state.open_B, state.decoded
-        logits_BV, cache = step(state.cache, state.last_B)
+    def advance(step: Step, t: jax.Array, cache: Cache, state: _State) -> tuple[Cache, _State]:
+        open_B, decoded = state.open_B, state.decoded
+        logits_BV, cache = step(cache, state.last_B)
         logits_BV = logits_BV.astype(dtype)
-        chosen_B = choose(logits_BV, t).astype(jnp.int32)
+        chosen_B = choose(logits_BV, t, state.extra).astype(jnp.int32)
         logit_B = jnp.take_along_axis(logits_BV, chosen_B[:, None], axis=1, mode="clip")[:, 0]
         log_prob_B = jnp.minimum(logit_B - log_normaliser(logits_BV), 0)
         token_B = jnp.where(open_B, chosen_B, pad)
@@ -107,12 +129,10 @@ def follow(
             decoded.lengths_B + open_B,
             decoded.scores_B + jnp.where(open_B, log_prob_B, 0),
         )
-        open_B = open_B & (chosen_B != eos) & (t + 1 < limit_B)
-        return _State(t + 1, cache, token_B, open_B, decoded)
+        open_B = open_B & (chosen_B != eos) & (t + 1 < state.limit_B)
+        return cache, state._replace(last_B=token_B, open_B=open_B, decoded=decoded)
 
     start = _State(
-        t=jnp.int32(0),
-        cache=cache,
         last_B=jnp.full((batch,), bos, jnp.int32),
         open_B=limit_B > 0,
         decoded=Decoded(
@@ -120,5 +140,17 @@ def follow(
             jnp.zeros((batch,), jnp.int32),
             jnp.zeros((batch,), dtype),
         ),
+        limit_B=limit_B,
+        extra=extra,
     )
-    return lax.while_loop(lambda state: jnp.any(state.open_B), advance, start).decoded
+    end = run(
+        advance,
+        lambda t, state: state.open_B,
+        step,
+        cache,
+        start,
+        max_length=length,
+        grow=grow,
+        narrow=narrow,
+    )
+    return end.decoded

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from attention.decoding.greedy import Decoded, follow
 from attention.decoding.ranking import top_k
-from attention.decoding.steps import Cache, Step, check_step, limits
+from attention.decoding.steps import Cache, Grow, Narrow, Step, check_step, limits
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def sample(
     max_length: int,
     limit_B: Any = None,
     index_B: Any = None,
+    grow: Grow | None = None,
+    narrow: Narrow | None = None,
 ) -> Decoded:
     """Draws every next token from the model's distribution as the sampler reshapes it.
 
@@ -94,6 +96,10 @@ def sample(
       max_length: most tokens of a row, eos included, T.
       limit_B: integers, each row's own maximum in [0, T]; it ends there, with or without eos.
       index_B: integers that name the rows, as an example's number does; 0 to B - 1 by default.
+      grow: gives a cache more room, if ``cache`` has not room for all T tokens yet; it is asked
+        again as rows get longer, so that a cache is never much larger than what it holds.
+      narrow: gives the step for some rows alone, by their indices, where the step closes over what
+        differs by row; few rows that are left then run on without those that have ended.
 
     Returns:
       Decoded; its scores are log-probabilities under the model, before any reshaping.
@@ -101,7 +107,8 @@ def sample(
     Raises:
       ValueError: a size, a shape or a special token is out of range; the text says which.
     """
-    dtype = check_step(step, cache, batch=batch, bos=bos, eos=eos, pad=pad, max_length=max_length)
+    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
+    dtype = check_step(step, cache, batch=batch, max_length=max_length, grow=grow, **tokens)
     limit_B = limits(limit_B, batch, max_length)
     index_B = jnp.arange(batch) if index_B is None else jnp.asarray(index_B)
     if index_B.shape != (batch,):
@@ -110,11 +117,20 @@ def sample(
         )
     rng_B = jax.vmap(jax.random.fold_in, (None, 0))(rng, index_B)
 
-    def draw(logits_BV: jax.Array, t: jax.Array) -> jax.Array:
+    def draw(logits_BV: jax.Array, t: jax.Array, rng_B: jax.Array) -> jax.Array:
         return sampler.choose(logits_BV, jax.vmap(jax.random.fold_in, (0, None))(rng_B, t))
 
     return follow(
-        step, cache, draw, limit_B, bos=bos, eos=eos, pad=pad, length=max_length, dtype=dtype
+        step,
+        cache,
+        draw,
+        limit_B,
+        rng_B,
+        length=max_length,
+        dtype=dtype,
+        grow=grow,
+        narrow=narrow,
+        **tokens,
     )
 
 

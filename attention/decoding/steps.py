@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from attention.shapes import accumulator
+from attention.shapes import Tree, accumulator
 
+State = TypeVar("State")
 Cache = Any
 """A pytree of arrays whose first axis is the batch."""
 
@@ -18,6 +20,15 @@ Step = Callable[[Cache, jax.Array], tuple[jax.Array, Cache]]
 
 The first token read is bos. A token that may not come next has the logit -inf.
 """
+
+Grow = Callable[[Cache, int], Cache]
+"""``grow(cache, length) -> cache``: the same cache with room for ``length`` tokens."""
+
+Narrow = Callable[[jax.Array], Step]
+"""``narrow(row_G) -> step``: the step for these rows of the batch alone."""
+
+_ROUND = 8  # a cache's room is a multiple of this, unless it is the whole
+_SHARE = 4  # fewer open rows than the batch over this run on by themselves
 
 
 def check_step(
@@ -30,6 +41,7 @@ def check_step(
     pad: int,
     max_length: int,
     beams: int = 1,
+    grow: Grow | None = None,
 ) -> Any:
     """Checks sizes, special tokens and what one step makes of the cache, without running it.
 
@@ -53,6 +65,8 @@ def check_step(
             )
     rows = batch * beams
     before = jax.eval_shape(lambda c: repeat_rows(c, beams), cache)
+    if grow is not None:
+        before = jax.eval_shape(lambda c: grow(c, max_length), before)
     logits_BV, after = jax.eval_shape(step, before, jax.ShapeDtypeStruct((rows,), jnp.int32))
     if logits_BV.ndim != 2 or logits_BV.shape[0] != rows or logits_BV.shape[1] < 2:
         raise ValueError(
@@ -69,6 +83,88 @@ def check_step(
 def repeat_rows(cache: Cache, beams: int) -> Cache:
     """Each row ``beams`` times in a row: the beams of the first, then those of the second."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, beams, axis=0), cache)
+
+
+def run(
+    advance: Callable[[Step, jax.Array, Cache, State], tuple[Cache, State]],
+    is_open: Callable[[jax.Array, State], jax.Array],
+    step: Step,
+    cache: Cache,
+    state: State,
+    *,
+    max_length: int,
+    grow: Grow | None = None,
+    narrow: Narrow | None = None,
+) -> State:
+    """Calls ``advance(step, t, cache, state)`` for t = 0, 1, ... as long as a row is open.
+
+    Every leaf of the state has the batch first, and so has the cache, for one or more beams. What
+    reads or reorders a small cache costs less, and most rows end well before their limit: so with
+    ``grow`` the cache has room for a quarter of ``max_length`` first, then for half, then for all.
+    Those that are open when few are left, or at half, run on in groups of few by ``narrow``.
+    """
+    batch = jax.tree.leaves(state)[0].shape[0]
+    few = batch if narrow is None else max(batch // _SHARE, 1)
+    rooms = set() if grow is None else {-(-max_length // (n * _ROUND)) * _ROUND for n in (4, 2)}
+
+    def loop(
+        step: Step,
+        t: Any,
+        cache: Cache,
+        state: State,
+        *,
+        until: int,
+        least: int = 0,
+        of: Any = True,
+    ) -> Any:
+        return lax.while_loop(
+            lambda s: (jnp.sum(is_open(s[0], s[2]) & of) > least) & (s[0] < until),
+            lambda s: (s[0] + 1, *advance(step, *s)),
+            (t, cache, state),
+        )
+
+    t = jnp.int32(0)
+    for room in sorted(room for room in rooms if room < max_length):
+        cache = cache if grow is None else grow(cache, room)
+        least = 0 if few == batch else few
+        t, cache, state = loop(step, t, cache, state, until=room, least=least)
+
+    def rest(left: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
+        """Lets some rows that wait run to their ends, all of them from t."""
+        waiting_B, state = left
+        if narrow is None or few == batch:
+            row_G, part, some, step_G = jnp.arange(batch), cache, state, step
+        else:
+            row_G = jnp.argsort(~waiting_B, stable=True)[:few]
+            part, some = (_take(tree, row_G, batch) for tree in (cache, state))
+            step_G = narrow(row_G)
+        part = part if grow is None else grow(part, max_length)
+        *_, ended = loop(step_G, t, part, some, until=max_length, of=waiting_B[row_G])
+        # A row that has ended may stand beside them, and stays as it is.
+        ended = where_rows(waiting_B[row_G], ended, some)
+        state = jax.tree.map(lambda all_B, of_G: all_B.at[row_G].set(of_G), state, ended)
+        return waiting_B.at[row_G].set(False), state
+
+    return lax.while_loop(lambda left: jnp.any(left[0]), rest, (is_open(t, state), state))[1]
+
+
+def where_rows(use_B: jax.Array, new: Tree, old: Tree) -> Tree:
+    """The new rows where ``use_B``, else the old ones."""
+
+    def choose(n: jax.Array, o: jax.Array) -> jax.Array:
+        return jnp.where(use_B.reshape(use_B.shape + (1,) * (n.ndim - 1)), n, o)
+
+    return jax.tree.map(choose, new, old)
+
+
+def _take(tree: Tree, row_G: jax.Array, batch: int) -> Tree:
+    """These rows of the batch, each with all its beams."""
+
+    def take(leaf: jax.Array) -> jax.Array:
+        grouped = leaf.reshape(batch, -1, *leaf.shape[1:])
+        return jnp.take(grouped, row_G, axis=0, mode="clip").reshape(-1, *leaf.shape[1:])
+
+    return jax.tree.map(take, tree)
 
 
 def limits(limit_B: Any, batch: int, max_length: int) -> jax.Array:

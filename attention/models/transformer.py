@@ -187,6 +187,16 @@ class Transformer(nn.Module):
         }
         return memory, cache
 
+    def grow(self, cache: Tree, length: int) -> Tree:
+        """The same cache with room for ``length`` target positions, more than it has."""
+
+        def put(empty: jax.Array, kept: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice(empty, kept, (0,) * kept.ndim)
+
+        rows = cache["pos_B"].shape[0]
+        empty = [layer.start(rows, length, self.size) for layer in self.decoder_layers]
+        return cache | {"layers": jax.tree.map(put, empty, cache["layers"])}
+
     def extend(self, memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
         """Logits [B, V] of the token after ``token_B``, and the cache one position on."""
         cross_mask = Lengths(None, memory["lengths_B"])

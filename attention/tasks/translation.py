@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from attention.decoding import Beams, Decoded, Sampler, Step, beam_search, sample
+from attention.decoding import Beams, Decoded, Grow, Sampler, Step, beam_search, sample
 from attention.models.transformer import Transformer
 from attention.shapes import Tree
 from attention.training.losses import cross_entropy
@@ -106,10 +106,8 @@ class Translation:
     ) -> Beams:
         """The best translations of each source; filler rows (all padding) get none."""
         length, limit_B = self._limits(source_BS, search.max_length)
-        step, cache = self._decoder(params, model_state, source_BS, length)
         return beam_search(
-            step,
-            cache,
+            **self._decoder(params, model_state, source_BS),
             batch=source_BS.shape[0],
             beams=search.beams,
             nbest=search.nbest,
@@ -134,10 +132,8 @@ class Translation:
     ) -> Decoded:
         """One random translation of each source; ``index_B`` ties a row's draw to its example."""
         length, limit_B = self._limits(source_BS, max_length)
-        step, cache = self._decoder(params, model_state, source_BS, length)
         return sample(
-            step,
-            cache,
+            **self._decoder(params, model_state, source_BS),
             rng=rng,
             sampler=sampler,
             batch=source_BS.shape[0],
@@ -164,19 +160,21 @@ class Translation:
         own_B = jnp.minimum(most, _GROWTH * source_B + _EXTRA)
         return length, jnp.where(source_B > 0, own_B, 0)
 
-    def _decoder(
-        self, params: Tree, model_state: Tree, source_BS: jax.Array, length: int
-    ) -> tuple[Step, Tree]:
-        """The step function that searches take, and its empty cache."""
+    def _decoder(self, params: Tree, model_state: Tree, source_BS: jax.Array) -> dict[str, Any]:
+        """What searches take."""
         run = self._run(params, model_state)
-        memory, cache = run(source_BS, length=length, method="start")
+        memory, cache = run(source_BS, length=0, method="start")
         never_V = jnp.zeros((self.model.vocab_size,)).at[_NEVER].set(-jnp.inf)
 
-        def step(cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
+        def step(memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
             logits_BV, cache = run(memory, cache, token_B, method="extend")
             return logits_BV + never_V[None], cache
 
-        return step, cache
+        def narrow(row_G: jax.Array) -> Step:
+            return partial(step, jax.tree.map(lambda leaf: leaf[row_G], memory))
+
+        grow: Grow = partial(run, method="grow")
+        return {"step": partial(step, memory), "cache": cache, "grow": grow, "narrow": narrow}
 
 
 def shift_right(target_BT: jax.Array) -> jax.Array:

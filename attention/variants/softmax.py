@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.kernels import softmax_attention
+from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.shapes import Abilities, Sizes, Tree
 
@@ -73,8 +74,8 @@ class Softmax:
     ) -> Tree:
         """An empty cache for ``length`` positions; every leaf has the batch axis first."""
         return {
-            "k_BKHD": jnp.zeros((batch, length, sizes.heads, sizes.size), dtype),
-            "v_BKHE": jnp.zeros((batch, length, sizes.heads, sizes.value_size), dtype),
+            "k_BHKD": jnp.zeros((batch, sizes.heads, length, sizes.size), dtype),
+            "v_BHKE": jnp.zeros((batch, sizes.heads, length, sizes.value_size), dtype),
             "index_B": jnp.zeros((batch,), jnp.int32),
         }
 
@@ -94,14 +95,19 @@ class Softmax:
 
         ``mask`` speaks of absolute positions; each row stands at its own ``index_B``.
         """
-        new = q_BQHD.shape[1]
-        rows_B1 = jnp.arange(q_BQHD.shape[0])[:, None]
+        new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
-        k_BKHD = cache["k_BKHD"].at[rows_B1, at_BQ].set(k_BQHD.astype(cache["k_BKHD"].dtype))
-        v_BKHE = cache["v_BKHE"].at[rows_B1, at_BQ].set(v_BQHE.astype(cache["v_BKHE"].dtype))
-        k_pos = jnp.arange(k_BKHD.shape[1], dtype=jnp.int32)[None, None, None, :]
+        k_BHKD = _write(cache["k_BHKD"], k_BQHD, at_BQ)
+        v_BHKE = _write(cache["v_BHKE"], v_BQHE, at_BQ)
+        k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
         see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
-        out_BQHE = softmax_attention(
-            q_BQHD, k_BKHD, v_BKHE, see_BHQK, bias=bias, kernel=self.kernel
-        )
-        return out_BQHE, {"k_BKHD": k_BKHD, "v_BKHE": v_BKHE, "index_B": cache["index_B"] + new}
+        kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
+        if mask is not None:  # what stands in padding may not even be finite
+            v_BHKE = jnp.where(see_BHQK.any(axis=2)[..., None], v_BHKE, 0)
+        return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
+
+
+def _write(cache_BHKD: jax.Array, new_BQHD: jax.Array, at_BQ: jax.Array) -> jax.Array:
+    """Puts each row's new keys or values where the row stands."""
+    rows_B1 = jnp.arange(at_BQ.shape[0])[:, None]
+    return cache_BHKD.at[rows_B1, :, at_BQ].set(new_BQHD.astype(cache_BHKD.dtype))

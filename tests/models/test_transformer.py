@@ -225,6 +225,18 @@ def test_cached_decoding_is_the_full_pass(form):
     np.testing.assert_array_equal(cache["pos_B"], [6, 6])
 
 
+def test_a_cache_that_grows_is_the_full_pass():
+    model = model_of()
+    memory, cache = run(model)(SOURCE_BS, length=0, method="start")
+    outs = []
+    for first, last in ((0, 2), (2, 3), (3, 6)):
+        cache = run(model)(cache, length=last, method="grow")
+        out, cache = decoder(model)(memory, cache, TOKENS_BT[:, first:last])
+        outs.append(out)
+    ours = jnp.concatenate(outs, axis=1)
+    np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
+
+
 @each_form
 def test_beams_share_the_memory_and_may_be_reordered(form):
     model = model_of(form)

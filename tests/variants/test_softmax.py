@@ -178,9 +178,9 @@ def test_cached_bias_speaks_of_the_caches_positions():
 def test_the_cache_has_the_batch_first_and_the_dtype_asked_for():
     cache = Softmax().start({}, {}, SIZES, 7, 11, jnp.bfloat16)
     assert {x.shape[0] for x in jax.tree.leaves(cache)} == {7}
-    assert cache["k_BKHD"].shape == (7, 11, 3, 4)
-    assert cache["v_BKHE"].shape == (7, 11, 3, 5)
-    assert cache["k_BKHD"].dtype == cache["v_BKHE"].dtype == jnp.bfloat16
+    assert cache["k_BHKD"].shape == (7, 3, 11, 4)
+    assert cache["v_BHKE"].shape == (7, 3, 11, 5)
+    assert cache["k_BHKD"].dtype == cache["v_BHKE"].dtype == jnp.bfloat16
 
 
 def test_remat_scan_and_vmap_change_nothing():
