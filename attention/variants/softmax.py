@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from attention.biases import Bias
 from attention.kernels import softmax_attention
 from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
@@ -25,7 +26,8 @@ class Softmax:
     Cost: Q·K·(D + E) multiply-adds a head; a cached step is linear in the prefix.
 
         >>> import jax.numpy as jnp
-        >>> from attention.masks import Causal
+        >>> from attention.biases import Bias
+    from attention.masks import Causal
         >>> x_BTHD = jnp.ones((1, 3, 2, 4))
         >>> out_BTHE, _ = Softmax().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, Causal())
         >>> out_BTHE.shape
@@ -73,9 +75,10 @@ class Softmax:
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """An empty cache for ``length`` positions; every leaf has the batch axis first."""
+        heads = sizes.kv_heads or sizes.heads
         return {
-            "k_BHKD": jnp.zeros((batch, sizes.heads, length, sizes.size), dtype),
-            "v_BHKE": jnp.zeros((batch, sizes.heads, length, sizes.value_size), dtype),
+            "k_BHKD": jnp.zeros((batch, heads, length, sizes.size), dtype),
+            "v_BHKE": jnp.zeros((batch, heads, length, sizes.value_size), dtype),
             "index_B": jnp.zeros((batch,), jnp.int32),
         }
 
@@ -93,7 +96,8 @@ class Softmax:
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally.
 
-        ``mask`` speaks of absolute positions; each row stands at its own ``index_B``.
+        ``mask``, and ``bias`` if it is a Bias, speak of absolute positions; each row stands at its
+        own ``index_B``.
         """
         new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
@@ -103,7 +107,12 @@ class Softmax:
         see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
         kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
         if mask is not None:  # what stands in padding may not even be finite
-            v_BHKE = jnp.where(see_BHQK.any(axis=2)[..., None], v_BHKE, 0)
+            seen_BHK = see_BHQK.any(axis=2)
+            if seen_BHK.shape[1] > v_BHKE.shape[1]:  # by any of the heads that share a value
+                seen_BHK = seen_BHK.reshape(len(seen_BHK), v_BHKE.shape[1], -1, length).any(axis=2)
+            v_BHKE = jnp.where(seen_BHK[..., None], v_BHKE, 0)
+        if isinstance(bias, Bias):
+            bias = bias.at(at_BQ[:, None, :, None], k_pos)
         return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
 
 
