@@ -1,0 +1,103 @@
+"""The masks that the laws draw, by kind and place."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention.masks import Array, Causal, Lengths, Mask, Segments, Valid, Window, as_mask
+from tests.laws.cases import Case
+
+
+class Shape(NamedTuple):
+    """What a mask is drawn for: [B, H, Q, K], and whether queries and keys are one sequence."""
+
+    batch: int
+    heads: int
+    q_len: int
+    k_len: int
+    one: bool
+
+
+def _lengths(random: np.random.Generator, shape: Shape) -> Mask:
+    q_lengths_B, k_lengths_B = (
+        jnp.asarray(random.integers(1, n + 1, shape.batch)) for n in (shape.q_len, shape.k_len)
+    )
+    return Lengths(q_lengths_B) if shape.one else Lengths(q_lengths_B, k_lengths_B)
+
+
+def _gaps(random: np.random.Generator, shape: Shape) -> Mask:
+    q_valid_BQ, k_valid_BK = (
+        jnp.asarray(random.random((shape.batch, n)) < 0.6) for n in (shape.q_len, shape.k_len)
+    )
+    return Valid(q_valid_BQ) if shape.one else Valid(q_valid_BQ, k_valid_BK)
+
+
+def _segments(random: np.random.Generator, shape: Shape) -> Mask:
+    q_BQ, k_BK = (
+        jnp.asarray(np.sort(random.integers(0, 4, (shape.batch, n)))[:, ::-1].copy())
+        for n in (shape.q_len, shape.k_len)
+    )
+    return Segments(q_BQ) if shape.one else Segments(q_BQ, k_BK)
+
+
+def _any(random: np.random.Generator, shape: Shape) -> Mask:
+    see_BHQK = random.random((shape.batch, shape.heads, shape.q_len, shape.k_len)) < 0.6
+    see_BHQK[:, :, 0] &= shape.q_len == 1  # the first query sees nothing
+    see_BHQK[:, :, -1, 0] = True
+    return Array(jnp.asarray(see_BHQK))
+
+
+MAKERS = {
+    "all": lambda random, shape: None,
+    "lengths": _lengths,
+    "gaps": _gaps,
+    "segments": _segments,
+    "window": lambda random, shape: Window(2, 1),
+    "any": _any,
+}
+
+
+def make_mask(kind: str, place: str, random: np.random.Generator, shape: Shape) -> Mask | None:
+    """A mask of a kind; in a decoder also causal."""
+    mask = MAKERS[kind](random, shape)
+    if place != "decoder":
+        return mask
+    return Causal() if mask is None else Causal() & mask
+
+
+def see_of(mask: Any, shape: Shape) -> np.ndarray:
+    """The dense mask of all heads, [B, H, Q, K]."""
+    see = as_mask(mask).dense(shape.q_len, shape.k_len)
+    return np.broadcast_to(see, shape[:4])
+
+
+class Setting(NamedTuple):
+    """A case in one of its places under one kind of mask."""
+
+    case: Case
+    place: str
+    mask: str
+
+
+def settings_of(cases: list[Case], kinds: tuple[str, ...] = tuple(MAKERS)) -> list[Any]:
+    """Every case in each of its places under each kind of mask that it takes."""
+    return [
+        pytest.param(Setting(case, place, kind), id=f"{case}-{place}-{kind}")
+        for case in cases
+        for place in case.places
+        for kind in case.masks
+        if kind in kinds and not (place == "cross" and kind == "window")
+    ]
+
+
+def places_of(cases: list[Case]) -> list[Any]:
+    """Every case in each of its places, under the freest mask that it takes."""
+    return [
+        pytest.param(Setting(case, place, case.masks[-1]), id=f"{case}-{place}")
+        for case in cases
+        for place in case.places
+    ]

@@ -1,0 +1,83 @@
+"""Law 9: multiply-adds and temporary bytes grow no faster than declared.
+
+Multiply-adds are traced at 1k, 4k and 16k tokens. Temporary bytes need compiling, which is slow
+where a mask is a constant of the program: 1k, 2k and 4k tokens. Nothing is run.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from attention.analysis.growth import exponent
+from attention.analysis.memory import temporary_bytes
+from attention.analysis.multiply_adds import multiply_adds
+from tests.laws.cases import CASES
+from tests.laws.harness import draw, run
+from tests.laws.masks import settings_of
+
+TOLERANCE = 0.1  # edges: a window's first block is cheaper than the others
+TRACED = 1024, 4096, 16384
+COMPILED = 1024, 2048, 4096
+
+
+def forward_and_grad(drawn):
+    """Functions of the inputs and the mask."""
+
+    def out(inputs, mask):
+        return run(drawn.case, drawn.sizes, drawn.variables, inputs, mask)
+
+    return {
+        "forward": out,
+        "gradient": jax.grad(lambda inputs, mask: out(inputs, mask).sum(dtype="float32")),
+    }
+
+
+def arguments(drawn, length):
+    """The inputs' shapes, at another length, and the mask's."""
+    inputs = {
+        name: jax.ShapeDtypeStruct((x.shape[0], length, *x.shape[2:]), x.dtype)
+        for name, x in drawn.inputs.items()
+    }
+    return inputs, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn.mask)
+
+
+def costs(measure, setting, part, lengths):
+    drawn = draw(setting, batch=1)
+    function = forward_and_grad(drawn)[part]
+    return [measure(function, *arguments(drawn, length)) for length in lengths]
+
+
+PARTS = ["forward", "gradient"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths",)))
+def test_multiply_adds(setting, part):
+    counted = costs(multiply_adds, setting, part, TRACED)
+    assert min(counted) > 0
+    assert exponent(TRACED, counted) <= setting.case.multiply_adds + TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths",)))
+def test_temporary_bytes(setting, part):
+    needed = [1 + n for n in costs(temporary_bytes, setting, part, COMPILED)]
+    assert exponent(COMPILED, needed) <= setting.case.temporary_bytes + TOLERANCE
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("case", [c for c in CASES if c.multiply_adds >= 2], ids=str)
+def test_a_declared_square_is_one(case, part):
+    """A count that misses a loop would pass above."""
+    setting = settings_of([case], ("lengths",))[0].values[0]
+    longer = 4096, 16384  # the projections of a MultiHead are linear
+    assert exponent(longer, costs(multiply_adds, setting, part, longer)) > 1.9
+
+
+def test_the_gradient_costs_more_than_the_forward_pass():
+    setting = settings_of(CASES, ("lengths",))[0].values[0]
+    forward, gradient = (costs(multiply_adds, setting, part, (1024,))[0] for part in PARTS)
+    assert gradient >= 2.5 * forward
+    assert forward == 3 * 1024**2 * (4 + 5)
+    assert jnp.issubdtype(type(forward), jnp.integer) or isinstance(forward, int)

@@ -1,0 +1,79 @@
+"""Law 1: equal to the paper's equation in float64 NumPy. Law 2: so are the gradients."""
+
+import jax
+import pytest
+from hypothesis import given, strategies
+from jax.test_util import check_grads
+
+from tests.laws.cases import ALONE, CASES, declaring
+from tests.laws.harness import (
+    assert_close,
+    draw,
+    few,
+    lengths_of,
+    run,
+    seeds,
+    sizes_of,
+)
+from tests.laws.masks import places_of, settings_of
+
+FLOAT32, BFLOAT16 = 5e-6, 2e-2
+
+
+@pytest.mark.parametrize("setting", settings_of(CASES))
+@given(data=strategies.data(), seed=seeds)
+@few
+def test_equal_to_the_paper(setting, data, seed):
+    drawn = draw(
+        setting,
+        seed,
+        sizes=data.draw(sizes_of(setting.case)),
+        q_len=data.draw(lengths_of(setting.case)),
+        k_len=data.draw(lengths_of(setting.case)),
+    )
+    assert_close(drawn.out(), drawn.expected(), FLOAT32)
+
+
+@pytest.mark.parametrize("setting", places_of(CASES))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_size_of_head(setting, dtype):
+    for sizes in setting.case.sizes:
+        drawn = draw(setting, sizes=sizes, k_len=setting.case.lengths[-1], dtype=dtype)
+        ours = drawn.out()
+        assert ours.dtype == dtype
+        tolerance = FLOAT32 if dtype == "float32" else BFLOAT16
+        assert_close(ours, drawn.expected(), tolerance)
+
+
+@pytest.mark.parametrize("setting", places_of(CASES))
+def test_one_token(setting):
+    for k_len in (1, setting.case.lengths[0]):
+        drawn = draw(setting, q_len=1, k_len=k_len)
+        assert_close(drawn.out(), drawn.expected(), FLOAT32)
+
+
+@pytest.mark.parametrize("setting", places_of(declaring(ALONE, bias=True)))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_equal_to_the_paper_with_a_bias(setting, dtype):
+    drawn = draw(setting, k_len=setting.case.lengths[-1], dtype=dtype, bias=True)
+    assert drawn.bias is not None
+    assert_close(drawn.out(), drawn.expected(), FLOAT32 if dtype == "float32" else BFLOAT16)
+
+
+@pytest.mark.parametrize("setting", places_of(CASES))
+def test_gradients(setting):
+    with jax.enable_x64(True):
+        bias = setting.case.attend.abilities.bias and setting.case.module is None
+        drawn = draw(
+            setting, sizes=setting.case.sizes[0], batch=1, q_len=4, k_len=3, dtype="float64",
+            bias=bias,
+        )  # fmt: skip
+
+        @jax.jit
+        def out(inputs, params, bias):
+            variables = drawn.variables | {"params": params}
+            return run(drawn.case, drawn.sizes, variables, inputs, drawn.mask, bias)
+
+        arguments = (drawn.inputs, drawn.variables["params"], drawn.bias)
+        assert out(*arguments).dtype == "float64"
+        check_grads(out, arguments, order=1, modes=["rev"])

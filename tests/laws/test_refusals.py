@@ -1,0 +1,143 @@
+"""Law 10: what is not declared raises NotImplementedError, with the name and a remedy."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from attention import MultiHead
+from attention.masks import Causal, as_mask
+from attention.shapes import Abilities
+from attention.variants import Softmax
+from tests.laws.cases import CASES, Case
+from tests.laws.harness import draw, layer_of, qkv
+from tests.laws.masks import Setting
+from tests.reference.attention import softmax_attention
+
+NOTHING = Abilities(causal="no", cross=False, bias=False, decoding="no")
+
+
+@dataclass(frozen=True)
+class Silent(Softmax):
+    """Declares nothing, and does everything."""
+
+    abilities: ClassVar[Abilities] = NOTHING
+
+
+@dataclass(frozen=True)
+class Refusing(Silent):
+    """Declares nothing, and says so."""
+
+    def attend(self, params, state, q_BQHD, k_BKHD, v_BKHE, mask, *, bias=None, **options):
+        parts = (getattr(as_mask(mask), name, None) for name in ("left", "right"))
+        if any(isinstance(part, Causal) for part in (mask, *parts)):
+            refuse(self, "attend causally")
+        if q_BQHD.shape[1] != k_BKHD.shape[1]:
+            refuse(self, "attend across two sequences")
+        if bias is not None:
+            refuse(self, "add a bias to its scores")
+        return super().attend(params, state, q_BQHD, k_BKHD, v_BKHE, mask, **options)
+
+    def start(self, params, state, sizes, batch, length, dtype):
+        refuse(self, "decode from a cache")
+
+
+def refuse(attend, request):
+    raise NotImplementedError(f"{type(attend).__name__} cannot {request}; use Softmax")
+
+
+def causal(case):
+    drawn = draw(Setting(case, "encoder", "lengths"))
+    drawn.out(mask=Causal() & drawn.mask)
+
+
+def cross(case):
+    draw(Setting(case, "cross", "lengths"), k_len=case.lengths[-1]).out()
+
+
+def bias(case):
+    drawn = draw(Setting(case, "encoder", "lengths"))
+    drawn.out(bias=jnp.zeros(drawn.shape[:4]))
+
+
+def decoding(case):
+    drawn = draw(Setting(case, "encoder", "lengths"))
+    if case.module is not None:
+        layer = layer_of(case, drawn.sizes, jnp.float32)
+        layer.apply(drawn.variables, 2, 8, drawn.sizes.model_size, method="start")
+    else:
+        params, state = drawn.variables["params"], drawn.variables["state"]
+        case.attend.start(params, state, drawn.sizes, 2, 8, jnp.float32)
+
+
+REFUSED = {
+    causal: lambda abilities: abilities.causal == "no",
+    cross: lambda abilities: not abilities.cross,
+    bias: lambda abilities: not abilities.bias,
+    decoding: lambda abilities: abilities.decoding != "cached",
+}
+
+
+def assert_refused(case, request_):
+    name = type(case.attend).__name__
+    with pytest.raises(NotImplementedError, match=rf"^{name} .*; use \S+") as caught:
+        request_(case)
+    assert "\n" not in str(caught.value)
+
+
+def undeclared(cases):
+    return [
+        pytest.param(case, request_, id=f"{case}-{request_.__name__}")
+        for case in cases
+        for request_, is_refused in REFUSED.items()
+        if is_refused(case.attend.abilities)
+    ]
+
+
+FAKE = Case("refusing", Refusing(), softmax_attention)
+SILENT = Case("silent", Silent(), softmax_attention)
+
+
+@pytest.mark.parametrize(
+    ("case", "request_"), undeclared([*CASES, FAKE, FAKE.in_multi_head()])
+)  # fmt: skip
+def test_what_is_not_declared_is_refused(case, request_):
+    assert_refused(case, request_)
+
+
+@pytest.mark.parametrize(("case", "request_"), undeclared([SILENT]))
+def test_silence_is_found(case, request_):
+    with pytest.raises(pytest.fail.Exception):
+        assert_refused(case, request_)
+
+
+@pytest.mark.parametrize("request_", [cross, bias, decoding])
+def test_a_multi_head_refuses_for_a_silent_attention(request_):
+    assert_refused(SILENT.in_multi_head(), request_)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_declared_is_not_refused(case):
+    for request_, is_refused in REFUSED.items():
+        within_bias = request_ is bias and case.module is None
+        if not is_refused(case.attend.abilities) and (within_bias or request_ is not bias):
+            request_(case)
+
+
+def test_a_case_stands_where_its_abilities_allow():
+    assert FAKE.places == ("encoder",)
+    assert SILENT.in_multi_head().module is MultiHead
+    assert {place for case in CASES for place in case.places} == {"encoder", "decoder", "cross"}
+    for case in CASES:
+        assert dataclasses.is_dataclass(case.attend)
+        assert hash(case.attend) == hash(dataclasses.replace(case.attend))
+        q, k, v = qkv(draw(Setting(case, "encoder", "all")).inputs | _missing(case))
+        assert q.shape[1] == k.shape[1] == v.shape[1]
+
+
+def _missing(case: Case) -> dict[str, Any]:
+    """Stand-ins for q, k and v where the inputs are x."""
+    return {} if case.module is None else dict.fromkeys("qkv", jax.numpy.zeros((1, 1, 1, 1)))
