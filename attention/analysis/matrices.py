@@ -11,7 +11,14 @@ from attention.shapes import Attend, Tree
 
 
 def effective_matrix(
-    attend: Attend, params: Tree, state: Tree, q_BQHD: jax.Array, k_BKHD: jax.Array, mask: Any
+    attend: Attend,
+    params: Tree,
+    state: Tree,
+    q_BQHD: jax.Array,
+    k_BKHD: jax.Array,
+    mask: Any,
+    *,
+    bias: Any = None,
 ) -> jax.Array:
     """A_BHQK with out = A v: what ``attend`` returns where the values are the identity.
 
@@ -22,6 +29,7 @@ def effective_matrix(
       q_BQHD: queries.
       k_BKHD: keys.
       mask: who may look at whom.
+      bias: added to the scores, where the attention takes one.
 
     Returns:
       The weight of key k in the output of query q, [B, H, Q, K].
@@ -29,5 +37,5 @@ def effective_matrix(
     batch, length, heads, _ = k_BKHD.shape
     eye_1K1K = jnp.eye(length, dtype=k_BKHD.dtype)[None, :, None, :]
     v_BKHK = jnp.broadcast_to(eye_1K1K, (batch, length, heads, length))
-    out_BQHK, _ = attend.attend(params, state, q_BQHD, k_BKHD, v_BKHK, mask)
+    out_BQHK, _ = attend.attend(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias)
     return jnp.swapaxes(out_BQHK, 1, 2)

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from attention.masks import FULL, MIXED, Mask, Tiling
 
-SIDE = 512  # queries and keys of a tile, at most
-SCORES = 2**20  # scores held at a time, in all rows of a group together: 4 MiB of float32
-_UNIT = 16  # sides are multiples of this where a length is cut
+
+@dataclass(frozen=True)
+class Limits:
+    """How large the pieces may be.
+
+    Attributes:
+      side: queries and keys of a tile, at most.
+      scores: scores held at a time, in all rows of a group together, unless one tile has more.
+      unit: sides are multiples of this where a length is cut.
+    """
+
+    side: int
+    scores: int
+    unit: int = 16
+
+
+_LIMITS = {"cpu": Limits(512, 2**20)}  # 4 MiB of float32, as the caches like it
+_ACCELERATOR = Limits(512, 2**26)
+
+
+def limits() -> Limits:
+    """What suits the default backend."""
+    return _LIMITS.get(jax.default_backend(), _ACCELERATOR)
 
 
 @dataclass(frozen=True)
@@ -44,20 +65,21 @@ class Plan:
         return self.tiling.shape[1] * self.tiling.k_size
 
 
-def plan(rows: int, q_len: int, k_len: int, mask: Mask) -> Plan:
+def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
     """Cuts [rows, q_len, k_len] scores under a mask."""
-    tiling = Tiling(q_len, k_len, _side(q_len), _side(k_len))
+    tiling = Tiling(q_len, k_len, _side(q_len, limits), _side(k_len, limits))
     blocks = mask.blocks(tiling).copy()
     if k_len % tiling.k_size:  # the last keys of the last tile are none
         blocks[:, -1] = np.minimum(blocks[:, -1], MIXED)
     tile = tiling.q_size * tiling.k_size
-    fitting = [g for g in range(1, rows + 1) if rows % g == 0 and (g == 1 or g * tile <= SCORES)]
+    most = max(1, limits.scores // tile)
+    group = max(g for g in range(1, min(rows, most) + 1) if rows % g == 0)
     full_P2, mixed_P2 = (np.argwhere(blocks == kind).astype(np.int32) for kind in (FULL, MIXED))
-    return Plan(tiling, fitting[-1], full_P2, mixed_P2)
+    return Plan(tiling, group, full_P2, mixed_P2)
 
 
-def _side(length: int) -> int:
+def _side(length: int, limits: Limits) -> int:
     """The side that cuts a length most evenly into the fewest tiles."""
-    tiles = -(-length // SIDE)
+    tiles = -(-length // limits.side)
     even = -(-length // tiles)
-    return even if tiles == 1 else -(-even // _UNIT) * _UNIT
+    return even if tiles == 1 else -(-even // limits.unit) * limits.unit

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
-from attention.kernels.plan import Plan, plan
+from attention.kernels.plan import Limits, Plan, limits, plan
 from attention.kernels.rows import from_rows, lined_up, to_rows, zero_padding
 from attention.kernels.tiles import Extras, Tile, over_groups, over_tiles
 from attention.masks import Mask, as_mask
@@ -28,16 +28,17 @@ Own = Callable[[Tree], Tree]  # what a group of rows has of a mask, a bias, a dr
 
 @dataclass(frozen=True)
 class Static:
-    """Lengths, heads, and the factor on scores."""
+    """Lengths, heads, the factor on scores, and how large the pieces may be."""
 
     q_len: int
     k_len: int
     heads: int
     scale: float
+    limits: Limits
 
     def plan(self, rows: int, mask: Mask) -> Plan:
         """The tiles to visit."""
-        return plan(rows, self.q_len, self.k_len, mask)
+        return plan(rows, self.q_len, self.k_len, mask, self.limits)
 
 
 def tiled(
@@ -54,7 +55,7 @@ def tiled(
     (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKHD.shape[1]
     mask = as_mask(mask)
     q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
-    static = Static(q_len, k_len, heads, scale)
+    static = Static(q_len, k_len, heads, scale, limits())
     cut = static.plan(batch * heads, mask)
     q_RQD = to_rows(q_BQHD, cut.q_padded)
     k_RKD, v_RKE = (to_rows(x, cut.k_padded) for x in (k_BKHD, v_BKHE))

@@ -11,8 +11,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
+
+import jax.numpy as jnp
 
 from attention import MultiHead
+from attention.biases import ALiBi, Bias, Relative
+from attention.kernels.plan import Limits
 from attention.positions import Rotary
 from attention.shapes import Attend, Sizes
 from attention.variants import Softmax
@@ -77,9 +82,41 @@ class Case:
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
 
 
+@dataclass(frozen=True)
+class SmallTiles(Softmax):
+    """The tiled kernel with many tiles and groups of rows on short sequences."""
+
+    kernel: str = "tiled"
+
+    def attend(self, *arguments: Any, **options: Any) -> Any:
+        small = Limits(side=16, scores=512, unit=4)
+        with mock.patch("attention.kernels.tiled.limits", return_value=small):
+            return super().attend(*arguments, **options)
+
+
+def alibi(random: Any, heads: int, q_len: int, k_len: int) -> Bias:
+    return ALiBi.of(heads)
+
+
+def relative(random: Any, heads: int, q_len: int, k_len: int) -> Bias:
+    table = random.normal(size=(1, heads, 8, 1))
+    return Relative(jnp.asarray(table, "float32"), max_distance=6)
+
+
 CASES = [
     Case("softmax", Softmax(kernel="reference"), softmax_attention),
-    Case("softmax-dropout", Softmax(dropout_rate=0.3), softmax_attention),
+    Case("softmax-tiled", Softmax(kernel="tiled"), softmax_attention, temporary_bytes=1.0),
+    Case(
+        "softmax-small-tiles",
+        SmallTiles(),
+        softmax_attention,
+        lengths=(37, 1, 50),
+        temporary_bytes=1.0,
+    ),
+    Case("softmax-grouped", Softmax(), softmax_attention, groups=2, temporary_bytes=1.0),
+    Case("softmax-alibi", Softmax(), softmax_attention, bias=alibi, temporary_bytes=1.0),
+    Case("softmax-relative", Softmax(), softmax_attention, bias=relative, temporary_bytes=1.0),
+    Case("softmax-dropout", Softmax(dropout_rate=0.3), softmax_attention, temporary_bytes=1.0),
     Case(
         "softmax-rotary",
         Softmax(),

@@ -104,7 +104,7 @@ def test_rows_at_unequal_lengths_survive_a_beam_reorder(setting):
             for name, x in drawn.inputs.items()
         }
         pos_BQ = jnp.array(at)[:, None]
-        ours, cache = function(drawn.variables, cache, inputs, pos_BQ, None, None)
+        ours, cache = function(drawn.variables, cache, inputs, pos_BQ, None, drawn.bias)
         theirs = jnp.stack([full[row, i] for row, i in pairs])
         assert_close(ours[:, 0], theirs, TOLERANCE)
 

@@ -69,11 +69,15 @@ def test_gradients(setting):
             bias=bias,
         )  # fmt: skip
 
+        # Of ALiBi's slopes there is no gradient, and T5's table is of float32: see test_biases.py.
+        array = drawn.bias if hasattr(drawn.bias, "shape") else None
+
         @jax.jit
-        def out(inputs, params, bias):
+        def out(inputs, params, array):
+            bias = drawn.bias if array is None else array
             variables = drawn.variables | {"params": params}
             return run(drawn.case, drawn.sizes, variables, inputs, drawn.mask, bias)
 
-        arguments = (drawn.inputs, drawn.variables["params"], drawn.bias)
+        arguments = (drawn.inputs, drawn.variables["params"], array)
         assert out(*arguments).dtype == "float64"
         check_grads(out, arguments, order=1, modes=["rev"])

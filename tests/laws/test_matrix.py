@@ -26,7 +26,7 @@ def test_the_effective_matrix(setting, seed):
     drawn = draw(setting, seed, k_len=case.lengths[-1])
     params, state = drawn.variables["params"], drawn.variables["state"]
     q, k, v = qkv(drawn.inputs)
-    matrix_BHQK = np.asarray(matrix_of(case)(params, state, q, k, drawn.mask))
+    matrix_BHQK = np.asarray(matrix_of(case)(params, state, q, k, drawn.mask, bias=drawn.bias))
     see_BHQK = drawn.see_BHQK
     assert np.all(matrix_BHQK[~see_BHQK] == 0.0)
     if case.sums_to_one:

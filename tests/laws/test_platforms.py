@@ -22,4 +22,3 @@ def test_forward_and_gradient_lower(case, length, dtype):
             *arguments(drawn, length)
         )
         assert program.platforms == ("tpu", "cuda")
-        assert {x.dtype for x in program.out_avals} == {drawn.inputs.popitem()[1].dtype} or True
