@@ -1,8 +1,8 @@
-"""Two cases, the definition and the kernel in many tiles, are quick tests; the others are slow."""
+"""One case, the kernel in many tiles, is a quick test; the others are slow."""
 
 import pytest
 
-QUICK = ("softmax", "softmax-small-tiles")
+QUICK = ("softmax-small-tiles",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
