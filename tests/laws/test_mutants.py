@@ -133,8 +133,12 @@ def one_early(write: Callable) -> Callable:
     return lambda cache, new, at_BQ: write(cache, new, jnp.maximum(at_BQ - 1, 0))
 
 
-def unscaled(_: Callable) -> Callable:
-    return lambda x: 1.0
+def unscaled(static: Callable) -> Callable:
+    return lambda q_len, k_len, heads, scale, limits: static(q_len, k_len, heads, 1.0, limits)
+
+
+def one_tile_less(kinds: Callable) -> Callable:
+    return lambda self: tuple((tiles_P2[:-1], masked) for tiles_P2, masked in kinds(self))
 
 
 def interleaved(_: Callable) -> Callable:
@@ -153,10 +157,12 @@ MUTANTS = [
         window_too_narrow,
         equation(mask="window"),
     ),
-    Mutant("a mask one key further", "attention.masks.Mask.tile", one_further, equation(mask="window")),
+    Mutant("a mask one key further", "attention.masks.Mask.tile", one_further,
+           equation(mask="window")),
     Mutant("the mask on the wrong axis", "attention.masks.Mask.tile", transposed,
            equation(place="decoder")),
-    Mutant("heads joined without a transpose", M + "tiled.from_rows", without_transpose, equation()),
+    Mutant("heads joined without a transpose", M + "tiled.from_rows", without_transpose,
+           equation()),
     Mutant("a finite sentinel", M + "tiles.Extras.scores", finite_sentinel,
            padding("test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient", "any")),
     Mutant("a mean over padding", M + "tiles.Extras.scores", weak_sentinel,
@@ -177,13 +183,12 @@ MUTANTS = [
     Mutant("a cached position one early", "attention.variants.softmax._write", one_early,
            lambda: test_decoding.test_step_by_step_is_the_full_pass(
                Setting(CACHED, "decoder", "all"), (3, 4, 7))),
-    Mutant("scores that are not scaled", "attention.kernels.math.sqrt", unscaled, equation()),
+    Mutant("scores that are not scaled", M + "tiled.Static", unscaled, equation()),
     Mutant("shared heads in the wrong order", "attention.kernels.jnp.repeat", interleaved,
            equation(GROUPED)),
     Mutant("padding that is not zeroed", M + "tiled.zero_padding", as_it_is,
            padding("test_what_stands_in_padding_changes_nothing", "lengths")),
-    Mutant("weights that do not sum to one", M + "tiles.Extras.scores",
-           lambda scores: lambda *a, **o: scores(*a, **o) * 1.01,
+    Mutant("the last tile left out", M + "plan.Plan.kinds", one_tile_less,
            lambda: test_matrix.test_the_effective_matrix.hypothesis.inner_test(
                Setting(CASE, "encoder", "all"), 0)),
 ]  # fmt: skip
