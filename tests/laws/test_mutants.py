@@ -188,9 +188,7 @@ MUTANTS = [
            equation(GROUPED)),
     Mutant("padding that is not zeroed", M + "tiled.zero_padding", as_it_is,
            padding("test_what_stands_in_padding_changes_nothing", "lengths")),
-    Mutant("the last tile left out", M + "plan.Plan.kinds", one_tile_less,
-           lambda: test_matrix.test_the_effective_matrix.hypothesis.inner_test(
-               Setting(CASE, "encoder", "all"), 0)),
+    Mutant("the last tile left out", M + "plan.Plan.kinds", one_tile_less, equation()),
 ]  # fmt: skip
 
 
