@@ -71,7 +71,8 @@ class Judge:
         batches = eval_batches(examples, batch_tokens=self.batch_tokens, buckets=self.buckets)
         total = weight = 0.0
         for batch in batches:
-            part, tokens = self._loss(params, model_state, shard_batch(batch, self.mesh))
+            with jax.set_mesh(self.mesh):
+                part, tokens = self._loss(params, model_state, shard_batch(batch, self.mesh))
             total, weight = total + float(part), weight + float(tokens)
         return total / weight
 
@@ -84,7 +85,8 @@ class Judge:
         tokens = max(1, self.batch_tokens // search.beams)
         for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
             placed = shard_batch(batch, self.mesh)
-            beams = self.search(params, model_state, placed["source_BS"], search)
+            with jax.set_mesh(self.mesh):
+                beams = self.search(params, model_state, placed["source_BS"], search)
             tokens_BNT, scores_BN = np.asarray(beams.tokens_BNT), np.asarray(beams.scores_BN)
             for row, index in enumerate(np.asarray(batch["index_B"])):
                 if index >= 0:

@@ -138,7 +138,9 @@ def _train(setup: _Setup, path: Path) -> None:
         if checkpoints.steps():
             state, position, start = checkpoints.restore("latest", state)
             say(f"resumed at step {start} of {settings['steps']}")
-        with MetricsWriter(path, steps=settings["steps"], resume_step=start) as writer:
+        # Under the mesh, kernels keep each device's rows where they are.
+        writing = MetricsWriter(path, steps=settings["steps"], resume_step=start)
+        with jax.set_mesh(setup.devices), writing as writer:
             finished = loop(
                 state,
                 make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate),
