@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -9,12 +10,15 @@ from ml_collections import ConfigDict, config_dict
 from attention import build, schema
 
 
-def get_config(structure: str = "", **sections: dict[str, Any]) -> ConfigDict:
+def get_config(
+    structure: str = "", *, attention: Mapping[str, Any] | None = None, **sections: dict[str, Any]
+) -> ConfigDict:
     """The default config, with what an experiment says of each section.
 
     Args:
       structure: what stands behind the colon of ``--config=FILE.py:...``: attentions by place, as
         in ``encoder=softmax,decoder=softmax``. Their parameters then have flags of their own.
+      attention: values for every attention that has the parameter, as in ``dropout_rate=0.1``.
       **sections: values by section, as in ``model=dict(size=256)``.
 
     Raises:
@@ -35,7 +39,9 @@ def get_config(structure: str = "", **sections: dict[str, Any]) -> ConfigDict:
             places = ", ".join(schema.ATTENTIONS)
             raise ValueError(f"config argument {place}={name}: places are {places}{near}")
     for place in schema.ATTENTIONS:
-        plain["model"][place] = build.attention_defaults(chosen.get(place, "softmax"), place)
+        fields = build.attention_defaults(chosen.get(place, "softmax"), place)
+        shared = {name: value for name, value in (attention or {}).items() if name in fields}
+        plain["model"][place] = fields | shared
     config = ConfigDict(plain)
     for full, key in schema.SCHEMA.items():
         section, _, leaf = full.rpartition(".")

@@ -13,15 +13,16 @@ def get_config(structure: str = ""):
     """``structure`` picks attentions by place, as in ``encoder=softmax``."""
     return base.get_config(
         structure,
-        data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=6),
-        model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.2),
+        data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=8),
+        model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.3),
+        attention=dict(dropout_rate=0.1),
         train=dict(
-            steps=3_400,
+            steps=5_000,
             batch_tokens=2_048,
             learning_rate=1.5e-3,
-            warmup=400,
-            eval_every=425,
-            checkpoint_every=425,
+            warmup=500,
+            eval_every=500,
+            checkpoint_every=500,
         ),
         checkpoint=dict(keep=3, average=3),
     )
