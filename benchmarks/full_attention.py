@@ -1,6 +1,6 @@
 """Times full attention against jax.nn and PyTorch, and measures its temporary memory.
 
-    python benchmarks/attention.py [--lengths=512,1024,2048,4096] [--pairs=15]
+    python benchmarks/full_attention.py [--lengths=512,1024,2048,4096] [--pairs=15]
 
 Float32, batch times length 4,096, 8 heads of 64, forward, and forward with backward; what is
 compared runs in turn in one process on two threads. Both sides get their arrays as they like them:
