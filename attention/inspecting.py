@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -76,8 +75,8 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
     def matrices(side: str, module: str, attend: Attend) -> list[np.ndarray]:
         found = []
         for number in range(model.layers):
-            inputs: Any = layers[f"{side}_layers_{number}"][module]["attended"][0]
-            found.append(np.asarray(effective_matrix(attend, *inputs)[0]))
+            *inputs, bias = layers[f"{side}_layers_{number}"][module]["attended"][0]
+            found.append(np.asarray(effective_matrix(attend, *inputs, bias=bias)[0]))
         return found
 
     with jax.default_matmul_precision("float32"):

@@ -20,6 +20,7 @@ def test_the_defaults_pass():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"model__kv_heads": 3}, "model.kv_heads is 3, which does not divide model.heads 4"),
         ({"model__heads": 3}, "model.heads is 3, which does not divide model.size 128; choose"),
         ({"model__size": 9, "model__heads": 3}, "model.size is 9; sinusoidal positions need an"),
         (

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.biases import Bias
+from attention.biases import Bias, as_bias
 from attention.masks import as_mask
 from attention.modules.own import Own
 from attention.modules.projections import FromHeads, ToHeads
@@ -157,7 +157,7 @@ class MultiHead(nn.Module):
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        self.sow("intermediates", "attended", (params, state, q_BQHD, k_BKHD, mask))
+        self.sow("intermediates", "attended", (params, state, q_BQHD, k_BKHD, mask, as_bias(bias)))
         out_BQHE, state = self.attend.attend(
             params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )

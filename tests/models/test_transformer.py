@@ -12,6 +12,7 @@ import pytest
 from attention import Transformer
 from attention.modules.embeddings import LearnedPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
+from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
 from attention.variants import Softmax
 from tests.reference.transformer import Transformer as NumpyTransformer
@@ -328,3 +329,26 @@ def test_weights_over_tokens_may_stand_for_target_tokens():
 def test_heads_that_do_not_divide_the_size_are_told():
     with pytest.raises(ValueError, match="heads=3 does not divide 8 features"):
         parameters(model_of(heads=3))
+
+
+@pytest.mark.parametrize("position_bias", [None, ALiBiPositions, RelativePositions])
+@pytest.mark.parametrize("kv_heads", [None, 1])
+def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_heads):
+    model = Transformer(
+        vocab_size=13,
+        size=8,
+        heads=2,
+        layers=2,
+        feed_forward=partial(FeedForward, hidden=8),
+        positions=None,
+        position_bias=position_bias,
+        kv_heads=kv_heads,
+    )
+    source_BS = jnp.array([[4, 5, 6, 1], [7, 1, 0, 0]])
+    target_BT = jnp.array([[3, 5, 6, 7, 8], [3, 9, 4, 4, 1]])
+    variables = jax.jit(model.init)(jax.random.key(0), source_BS, target_BT)
+    full_BTV = model.apply(variables, source_BS, target_BT)
+    memory, cache = model.apply(variables, source_BS, length=6, method="start")
+    for t in range(5):
+        logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
+        np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)

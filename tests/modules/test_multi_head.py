@@ -11,6 +11,8 @@ import pytest
 from flax import nnx
 
 from attention import MultiHead
+from attention.analysis.matrices import effective_matrix
+from attention.biases import ALiBi
 from attention.masks import Array, Causal, Lengths, Valid
 from attention.positions import Rotary
 from attention.shapes import Abilities
@@ -281,3 +283,25 @@ def test_what_is_not_declared_is_refused(call, message):
 def test_what_does_not_fit_is_told(layer, inputs, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(layer.init, jax.random.key(0), *inputs)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_what_is_sown_gives_the_matrix_that_was_used(kv_heads):
+    x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 8)), "float32")
+    layer, bias = MultiHead(heads=4, kv_heads=kv_heads), ALiBi.of(4)
+    variables = layer.init(jax.random.key(0), x_BTM)
+    sizes = {name: variables["params"][name]["kernel"].value.shape for name in ("query", "key")}
+    assert sizes == {"query": (8, 4, 2), "key": (8, kv_heads, 2)}
+    out, sown = layer.apply(variables, x_BTM, mask=Causal(), bias=bias, mutable=["intermediates"])
+    *inputs, kept = sown["intermediates"]["attended"][0]
+    matrix_BHQK = effective_matrix(layer.attend, *inputs, bias=kept)
+    params = nn.meta.unbox(variables["params"])
+    v_BKGE = jnp.einsum("BKM,MGE->BKGE", x_BTM, params["value"]["kernel"])
+    v_BKHE = jnp.repeat(v_BKGE, 4 // kv_heads, axis=2)
+    again = jnp.einsum("BHQK,BKHE,HEM->BQM", matrix_BHQK, v_BKHE, params["out"]["kernel"])
+    np.testing.assert_allclose(out, again, atol=1e-5)
+
+
+def test_kv_heads_divide_the_heads():
+    with pytest.raises(ValueError, match="kv_heads=3 does not divide 4 heads"):
+        MultiHead(heads=4, kv_heads=3).init(jax.random.key(0), jnp.ones((1, 2, 8)))
