@@ -14,7 +14,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from attention import build, checks, trained
+from attention import build, checks, provenance, trained
 from attention.analysis.plots import loss_curve
 from attention.data.batches import TrainBatches, iterator
 from attention.data.buckets import Bucket, choose_buckets
@@ -37,13 +37,20 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def train(config: Config, workdir: str | Path, *, on_change: str = "refuse") -> dict[str, Any]:
+def train(
+    config: Config,
+    workdir: str | Path,
+    *,
+    on_change: str = "refuse",
+    said: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Trains a run, or goes on with it, and evaluates its best checkpoint on the test split.
 
     Args:
       config: the whole config, see ``attention.schema``.
       workdir: where the run lives.
       on_change: see ``attention.workdir.claimed``.
+      said: how the run was asked for, which is kept beside its config.
 
     Returns:
       The report of the test split, see ``attention.trained.evaluate``.
@@ -58,6 +65,7 @@ def train(config: Config, workdir: str | Path, *, on_change: str = "refuse") -> 
     with claimed(workdir, config, on_change) as path:
         setup = _set_up(config, path, devices)
         write_config(path, config)
+        provenance.record(path, said or {})
         _keep(setup.task.tokenizer, path)
         _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)

@@ -31,16 +31,21 @@ ALLOWED = {
     **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
-    "schema": set(),
+    "spelling": set(),
+    "schema": {"spelling"},
+    "parsing": {"schema"},
+    "options": {"schema", "build"},
+    "arguments": set(),
     "host": set(),
+    "provenance": set(),
     "workdir": {"schema"},
-    "build": _PARTS | {"schema"},
+    "build": _PARTS | {"schema", "spelling"},
     "judge": _PARTS,
     "checks": {"schema", "build"},
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
-    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "trained"},
+    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "provenance", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
 MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")
