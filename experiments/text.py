@@ -17,7 +17,7 @@ def get_config(structure: str = ""):
         model=dict(layers=3, size=256, heads=4, ff_size=512, dropout=0.3),
         attention=dict(dropout_rate=0.1),
         train=dict(
-            steps=5_000,
+            steps=7_000,
             batch_tokens=2_048,
             learning_rate=1.5e-3,
             warmup=500,
