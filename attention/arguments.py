@@ -18,13 +18,21 @@ KINDS = {"beam": "integer", "nbest": "integer", "scores": "boolean"}  # the rest
 
 
 def parse(argv: list[str]) -> tuple[str, dict[str, Any], list[str]]:
-    """The command, its flags by name, and what is said of single keys of the config."""
+    """The command, its flags by name, and what is said of single keys of the config.
+
+    Raises:
+      ValueError, absl.flags.Error: the command or a flag is unknown, or lacks its value.
+    """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     for name in {name for both in COMMANDS.values() for names in both for name in names}:
         getattr(flags, f"DEFINE_{KINDS.get(name, 'string')}")(name, None, name, flag_values=values)
     keys = [arg for arg in argv if re.match(r"--?(no)?config\.", arg)]
-    said = " ".join(values([arg for arg in argv if arg not in keys])[1:])
+    try:
+        said = " ".join(values([arg for arg in argv if arg not in keys])[1:])
+    except RecursionError:  # absl's, while it looks for names that are near to a very long one
+        longest = max(argv, key=len)
+        raise ValueError(f"{longest[:40]}... is no flag; see --help") from None
     if said not in COMMANDS:
         raise ValueError(f"needs one of {', '.join(COMMANDS)}; got {said or 'none'}; see --help")
     given = {name: values[name].value for name in values if values[name].present}

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -100,20 +101,42 @@ class MetricsWriter:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, float | None]]:
-    """Returns the lines of a run's metrics.jsonl, without one that is cut short."""
-    path = Path(workdir) / "metrics.jsonl"
-    return [json.loads(line) for line in _whole_lines(path)]
+    """Returns the lines of a run's metrics.jsonl, without those that are damaged or cut short.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+    """
+    return [entry for _, entry in _entries(Path(workdir) / "metrics.jsonl")]
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _entries(path: Path) -> list[tuple[str, dict[str, float | None]]]:
+    """Whole lines and what they say; warns of how many are no metrics of a step."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [line for line in lines[:-1] if line]  # what follows the last newline was cut short
+    written = [line for line in lines[:-1] if line]  # after the last newline: cut short
+    found = [(line, entry) for line in written if (entry := _entry(line))]
+    if len(found) < len(written):
+        damaged = len(written) - len(found)
+        warnings.warn(f"{path}: {damaged} damaged lines are left out", stacklevel=3)
+    return found
+
+
+def _entry(line: str) -> dict[str, float | None] | None:
+    """The metrics of one line, or None if it is damaged."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = entry.get("step") if isinstance(entry, dict) else None
+    numbers = isinstance(step, int) and all(
+        value is None or isinstance(value, int | float) for value in entry.values()
+    )
+    return entry if numbers and not isinstance(step, bool) else None
 
 
 def _drop_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+    kept = [line for line, entry in _entries(path) if (entry["step"] or 0) <= step]
     temporary = path.with_suffix(".jsonl.tmp")
     temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
     os.replace(temporary, path)
