@@ -12,12 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attention.masks import (
+    EMPTY,
+    FULL,
     Array,
     Causal,
+    Dilated,
+    Edges,
     Everything,
+    Fixed,
+    Global,
+    Grid,
     Lengths,
     Mask,
+    PerHead,
+    RandomBlocks,
     Segments,
+    Strided,
+    Tiling,
     Valid,
     Window,
     as_mask,
@@ -70,6 +81,31 @@ CASES = {
     "array of four axes": Case(Array(SEE_BHQK), lambda b, h, i, j: SEE_BHQK[b, h, i, j]),
     "array for all heads": Case(Array(SEE_BHQK[:, :1]), lambda b, h, i, j: SEE_BHQK[b, 0, i, j]),
 }
+STATIC = {
+    "dilated": Case(Dilated(1, 2, 3), lambda b, h, i, j: j - i in (-3, 0, 3, 6)),
+    "dilated by one": Case(Dilated(2, 0, 1), lambda b, h, i, j: 0 <= i - j <= 2),
+    "strided": Case(Strided(3), lambda b, h, i, j: abs(i - j) < 3 or (i - j) % 3 == 0),
+    "strided columns": Case(Strided(3, local=False), lambda b, h, i, j: (i - j) % 3 == 0),
+    "strided locally": Case(Strided(2, columns=False), lambda b, h, i, j: abs(i - j) < 2),
+    "fixed": Case(Fixed(3, 2), lambda b, h, i, j: i // 3 == j // 3 or j % 3 >= 1),
+    "fixed columns": Case(Fixed(4, 1, local=False), lambda b, h, i, j: j % 4 == 3),
+    "fixed locally": Case(Fixed(2, columns=False), lambda b, h, i, j: i // 2 == j // 2),
+    "first are global": Case(Global(2), lambda b, h, i, j: i < 2 or j < 2),
+    "named are global": Case(Global(positions=(3, 1)), lambda b, h, i, j: {i, j} & {1, 3}),
+    "grid": Case(
+        Grid(3, 1, 1), lambda b, h, i, j: abs(i // 3 - j // 3) < 2 and abs(i % 3 - j % 3) < 2
+    ),
+    "row of a grid": Case(Grid(2, 0, 5), lambda b, h, i, j: i // 2 == j // 2),
+    "random blocks": Case(
+        RandomBlocks(2, 1, 3, seed=1), lambda b, h, i, j: max(i, j) < 6 and DRAWN[i // 2, j // 2]
+    ),
+}  # fmt: skip
+DRAWN = RandomBlocks(2, 1, 3, seed=1).table()
+CASES |= STATIC
+CASES["per head"] = Case(
+    PerHead((Window(1, 0), Global(1), ~Causal())),
+    lambda b, h, i, j: (0 <= i - j <= 1, i < 1 or j < 1, j > i)[h],
+)
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 # Compositions of any depth, with the predicates composed alongside.
@@ -102,7 +138,9 @@ def test_dense_is_the_predicate(case):
 
 
 def test_masks_without_arrays_have_any_length():
-    for name in ("everything", "causal", "window", "lengths"):
+    for name in ("everything", "causal", "window", "lengths", *STATIC):
+        if name == "named are global":
+            continue  # it names positions that have to be there
         for q_len, k_len in ((1, 1), (7, 3), (1, 6)):
             see = CASES[name].mask.dense(q_len, k_len)
             np.testing.assert_array_equal(whole(see), CASES[name].dense(q_len, k_len))
@@ -124,6 +162,71 @@ def test_padding_is_never_seen(case):
             assert not (see.any(axis=(1, 3)) & ~np.broadcast_to(q_BQ, (B, Q))).any()
         if k_len and k_BK is not None:
             assert not (see.any(axis=(1, 2)) & ~np.broadcast_to(k_BK, (B, K))).any()
+
+
+static = st.recursive(
+    st.sampled_from([*STATIC.values(), CASES["causal"], CASES["window"], CASES["per head"]]),
+    lambda cases: st.one_of(
+        st.builds(
+            lambda a, b: Case(a.mask & b.mask, lambda *c: a.sees(*c) and b.sees(*c)), cases, cases
+        ),
+        st.builds(
+            lambda a, b: Case(a.mask | b.mask, lambda *c: a.sees(*c) or b.sees(*c)), cases, cases
+        ),
+        st.builds(lambda a: Case(~a.mask, lambda *c: not a.sees(*c)), cases),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(static, st.tuples(*[st.integers(4, 11)] * 2), st.tuples(*[st.integers(1, 5)] * 2))
+def test_tiles_called_empty_or_full_are(case, lengths, sides):
+    kinds = case.mask.blocks(Tiling(*lengths, *sides))
+    see = np.broadcast_to(case.mask.dense(*lengths), (1, H, *lengths))
+    assert kinds.shape == Tiling(*lengths, *sides).shape
+    for (i, j), kind in np.ndenumerate(kinds):
+        tile = see[..., i * sides[0] : (i + 1) * sides[0], j * sides[1] : (j + 1) * sides[1]]
+        assert kind != EMPTY or not tile.any()
+        assert kind != FULL or tile.all()
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_tiles_of_one_pair_are_never_in_doubt(name):
+    case = STATIC[name]
+    kinds = case.mask.blocks(Tiling(9, 7, 1, 1))
+    np.testing.assert_array_equal(kinds, np.where(case.mask.dense(9, 7)[0, 0], FULL, EMPTY))
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_most_hidden_tiles_are_known(name):
+    case = STATIC[name]
+    tiling, see = Tiling(12, 12, 2, 3), np.asarray(case.mask.dense(12, 12)[0, 0])
+    hidden = ~see.reshape(6, 2, 4, 3).any(axis=(1, 3))
+    found = case.mask.blocks(tiling) == EMPTY
+    assert not (found & ~hidden).any()
+    assert found.sum() >= 0.7 * hidden.sum()
+
+
+def test_random_blocks_are_a_few_for_each_row_and_as_asked():
+    table = RandomBlocks(64, 3, 20, seed=4, apart=2, ends=False).table()
+    assert (table.sum(axis=1) == 3).all()
+    i, j = np.nonzero(table)
+    assert (abs(i - j) >= 2).all()
+    assert ((j > 0) & (j < 19)).all()
+    assert (table != RandomBlocks(64, 3, 20, seed=5, apart=2, ends=False).table()).any()
+    assert RandomBlocks(64, 3, 2).table().all()  # fewer than are asked for: all
+
+
+def test_edges_are_those_of_the_list():
+    edges = [[(0, 1), (2, 2)], [(3, 0), (-1, -1)]]
+    see = Edges(np.array(edges), 4).dense(4, 4)
+    expected = np.zeros((2, 1, 4, 4), bool)
+    expected[0, 0, [0, 2], [1, 2]] = expected[1, 0, 3, 0] = True
+    np.testing.assert_array_equal(see, expected)
+    both = Edges(edges[0], 4) | Window(0, 0)
+    np.testing.assert_array_equal(both.dense(4, 4)[0, 0], expected[0, 0] | np.eye(4, dtype=bool))
+    assert not Edges([], 2).dense(2, 2).any()
 
 
 def test_padding_is_known_through_compositions():
@@ -159,7 +262,7 @@ def test_a_block_of_positions_is_a_block_of_the_mask(case):
 
 @each_case
 def test_positions_beyond_arrays_are_hidden(case):
-    if jax.tree.leaves(case.mask):
+    if jax.tree.leaves(case.mask) and not isinstance(case.mask, PerHead):
         far = jnp.full((B, 1, 1, 1), 100)
         assert not case.mask.at(jnp.zeros_like(far), far).any()
 
@@ -256,6 +359,21 @@ def test_a_jitted_function_is_compiled_once_for_masks_of_one_shape():
         (lambda: Window(-1, 0), ValueError, r"Window\(left=-1\): .*0 or more"),
         (lambda: Window(0, -2), ValueError, r"Window\(right=-2\): .*0 or more"),
         (lambda: Window(1.5, 0), ValueError, r"Window\(left=1.5\): .*whole number"),
+        (lambda: Dilated(1, 0, 0), ValueError, r"Dilated\(step=0\): needs a whole number, 1 or"),
+        (lambda: Dilated(-1, 0, 1), ValueError, r"Dilated\(left=-1\): .*0 or more"),
+        (lambda: Strided(0), ValueError, r"Strided\(stride=0\): .*1 or more"),
+        (lambda: Strided(2, local=False, columns=False), ValueError, "local or columns"),
+        (lambda: Fixed(2, 3), ValueError, r"Fixed\(summary=3\): needs at most size, 2"),
+        (lambda: Fixed(2, True), ValueError, r"Fixed\(summary=True\): needs a whole"),
+        (lambda: Global(-1), ValueError, r"Global\(first=-1\)"),
+        (lambda: Global(positions=(0, -2)), ValueError, r"positions=\(0, -2\).* 0 or more"),
+        (lambda: RandomBlocks(0, 1, 1), ValueError, r"RandomBlocks\(size=0\)"),
+        (lambda: Grid(0, 1, 1), ValueError, r"Grid\(width=0\)"),
+        (lambda: Edges(np.array([(0, 4)]), 4), ValueError, "node 4 is missing, there are 4"),
+        (lambda: Edges(np.ones((2, 3), int), 4), ValueError, r"\(2, 3\); it needs \[E, 2\] or"),
+        (lambda: Edges(np.ones((2, 2)), 4), TypeError, "float64; it needs an integer"),
+        (lambda: PerHead(()), ValueError, "a mask for each head, got none"),
+        (lambda: PerHead((PerHead((Causal(),)),)), ValueError, "cannot differ by head"),
         (lambda: Lengths(jnp.ones(2)), TypeError, "q_lengths_B.* float32; .*integer"),
         (lambda: Lengths(None), TypeError, "lengths_B.* object; .*integer"),
         (lambda: Lengths(None, [True]), TypeError, "k_lengths_B.* bool; .*integer"),
@@ -288,6 +406,9 @@ def test_what_makes_no_mask_is_told(build, error, message):
         (Valid(Q_VALID, np.ones((B, 7), bool)), "q_valid_BQ.* made for 4 queries"),
         (Causal() & ~Valid(None, K_VALID), "k_valid_BK.* made for 5 keys; attention has 7"),
         (Segments(Q_SEGMENTS, K_SEGMENTS) | Causal(), "q_segments_BQ.* made for 4 queries"),
+        (Causal() & Global(positions=(6,)), "position 6 lies beyond the 6 queries"),
+        (Edges([(0, 1)], 5), "5 nodes; attention has 6 queries"),
+        (PerHead((Array(SEE_QK), Causal())), "made for 4 queries"),
         (Lengths([1, 2]) & Lengths([1, 2, 3]), "masks of shapes .* do not broadcast"),
     ],
 )

@@ -20,8 +20,12 @@ from attention.masks.base import (
     as_mask,
     dense_positions,
 )
+from attention.masks.chosen import Global, RandomBlocks
+from attention.masks.graphs import Edges
+from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
+from attention.masks.strided import Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 
 __all__ = [
@@ -31,12 +35,20 @@ __all__ = [
     "And",
     "Array",
     "Causal",
+    "Dilated",
+    "Edges",
     "Everything",
+    "Fixed",
+    "Global",
+    "Grid",
     "Lengths",
     "Mask",
     "Not",
     "Or",
+    "PerHead",
+    "RandomBlocks",
     "Segments",
+    "Strided",
     "Tiling",
     "Valid",
     "Window",

@@ -63,3 +63,12 @@ def gather(x_BT: Any, pos: Any, *, axis: int, fill: Any) -> jax.Array:
     shape = [x_BT.shape[0], 1, 1, 1]
     shape[axis] = x_BT.shape[1]
     return x_BT.reshape(shape)
+
+
+def check_whole(mask: Any, least: int, *names: str) -> None:
+    """Raises ValueError unless the fields are whole numbers of at least ``least``."""
+    for name in names:
+        value = getattr(mask, name)
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            kind = type(mask).__name__
+            raise ValueError(f"{kind}({name}={value!r}): needs a whole number, {least} or more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,3 +45,15 @@ def by_difference(tiling: Tiling, low: float, high: float) -> np.ndarray:
     full = (least >= low) & (most <= high)
     empty = (most < low) | (least > high)
     return np.where(full, FULL, np.where(empty, EMPTY, MIXED)).astype(np.int8)
+
+
+def kinds(some: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """EMPTY, MIXED or FULL from whether something, and whether all, of a tile is seen."""
+    return np.where(whole, FULL, np.where(some, MIXED, EMPTY)).astype(np.int8)
+
+
+def of_tiles(see_T: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[Any, Any]:
+    """Whether some, and whether all, of the positions first..last of each tile are seen."""
+    seen = np.concatenate([[0], np.cumsum(see_T)])
+    count = seen[last + 1] - seen[first]
+    return count > 0, count == last - first + 1

@@ -1,0 +1,173 @@
+"""Patterns with a period: every so many positions, blocks of them, rows of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.masks.arrays import check_whole
+from attention.masks.base import Mask, Positions, pytree
+from attention.masks.patterns import Window
+from attention.masks.tiling import Tiling, by_difference, kinds, of_tiles
+
+
+@pytree()
+@dataclass(frozen=True)
+class Dilated(Mask):
+    """Every ``step``-th key around the query: i + step·m for -left <= m <= right.
+
+    Raises:
+      ValueError: left or right is negative, or step below 1.
+    """
+
+    left: int
+    right: int
+    step: int
+
+    def __post_init__(self):
+        check_whole(self, 0, "left", "right")
+        check_whole(self, 1, "step")
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        apart = k_pos - q_pos
+        near = (apart >= -self.left * self.step) & (apart <= self.right * self.step)
+        return jnp.asarray(near & (apart % self.step == 0))
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        near = by_difference(tiling, -self.left * self.step, self.right * self.step)
+        return np.minimum(near, _residues(tiling, self.step))
+
+
+def _residues(tiling: Tiling, step: int) -> np.ndarray:
+    """Tiles of the pattern k - q = 0 modulo ``step``."""
+    q_first, q_last, k_first, k_last = tiling.bounds()
+    least, most = k_first - q_last, k_last - q_first
+    some = most // step >= -(-least // step)
+    return kinds(some, some & ((least == most) | (step == 1)))
+
+
+@pytree()
+@dataclass(frozen=True)
+class Strided(Mask):
+    """Sparse Transformer's strided pattern: |i - j| < stride, or i - j = 0 modulo stride.
+
+    With ``& Causal()`` as in Child et al. 2019, "Generating Long Sequences with Sparse
+    Transformers".
+
+    Attributes:
+      stride: l, best near the root of the length.
+      local, columns: whether to see the near keys, and every stride-th one.
+
+    Raises:
+      ValueError: stride is below 1, or neither part is seen.
+    """
+
+    stride: int
+    local: bool = True
+    columns: bool = True
+
+    def __post_init__(self):
+        check_whole(self, 1, "stride")
+        _some_part(self, "local", "columns")
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        apart = k_pos - q_pos
+        near = (apart < self.stride) & (apart > -self.stride) & self.local
+        return jnp.asarray(near | ((apart % self.stride == 0) & self.columns))
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        near = Window(self.stride - 1, self.stride - 1).blocks(tiling) * self.local
+        return np.maximum(near, _residues(tiling, self.stride) * self.columns).astype(np.int8)
+
+
+@pytree()
+@dataclass(frozen=True)
+class Fixed(Mask):
+    """Sparse Transformer's fixed pattern: the same block, or the last keys of any block.
+
+    i // size = j // size, or j mod size >= size - summary; with ``& Causal()`` as in Child et al.
+    2019.
+
+    Attributes:
+      size: l, the positions of a block.
+      summary: c, how many keys at the end of a block all may see.
+      local, columns: whether to see the own block, and the summaries.
+
+    Raises:
+      ValueError: size or summary is below 1, summary exceeds size, or neither part is seen.
+    """
+
+    size: int
+    summary: int = 1
+    local: bool = True
+    columns: bool = True
+
+    def __post_init__(self):
+        check_whole(self, 1, "size", "summary")
+        _some_part(self, "local", "columns")
+        if self.summary > self.size:
+            raise ValueError(f"Fixed(summary={self.summary}): needs at most size, {self.size}")
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        own = (q_pos // self.size == k_pos // self.size) & self.local
+        return jnp.asarray(own | ((k_pos % self.size >= self.size - self.summary) & self.columns))
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        q_first, q_last, k_first, k_last = (pos // self.size for pos in tiling.bounds())
+        own = kinds(
+            (q_first <= k_last) & (k_first <= q_last), (q_first == k_last) & (k_first == q_last)
+        )
+        see_K = np.arange(tiling.k_len) % self.size >= self.size - self.summary
+        columns = kinds(*of_tiles(see_K, *tiling.bounds()[2:]))
+        return np.maximum(own * self.local, columns * self.columns).astype(np.int8)
+
+
+def _some_part(mask: Mask, *names: str) -> None:
+    if not any(getattr(mask, name) for name in names):
+        raise ValueError(f"{type(mask).__name__}: needs {' or '.join(names)} to be seen")
+
+
+@pytree()
+@dataclass(frozen=True)
+class Grid(Mask):
+    """The neighbourhood of a pixel, positions running through an image row by row.
+
+    Attributes:
+      width: pixels of a row of the image.
+      rows, columns: how far a pixel sees up and down, and to the left and right.
+
+    Raises:
+      ValueError: width is below 1, or rows or columns negative.
+    """
+
+    width: int
+    rows: int
+    columns: int
+
+    def __post_init__(self):
+        check_whole(self, 1, "width")
+        check_whole(self, 0, "rows", "columns")
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        down = k_pos // self.width - q_pos // self.width
+        across = k_pos % self.width - q_pos % self.width
+        return jnp.asarray((abs(down) <= self.rows) & (abs(across) <= self.columns))
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        rows = [pos // self.width for pos in tiling.bounds()]
+        columns = [pos % self.width for pos in tiling.bounds()]
+        for first in (0, 2):  # a tile of several rows is taken for all of their columns
+            several = rows[first] != rows[first + 1]
+            columns[first] = np.where(several, 0, columns[first])
+            columns[first + 1] = np.where(several, self.width - 1, columns[first + 1])
+        return np.minimum(_within(rows, self.rows), _within(columns, self.columns))
+
+
+def _within(ends: list[np.ndarray], reach: int) -> np.ndarray:
+    """Tiles of |q - k| <= reach, from the first and last of queries and of keys."""
+    q_first, q_last, k_first, k_last = ends
+    least, most = k_first - q_last, k_last - q_first
+    return kinds((most >= -reach) & (least <= reach), (least >= -reach) & (most <= reach))
