@@ -2,6 +2,7 @@
 
 launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value ...]
                     [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
+launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print] [--config.key=...]
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
 launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
@@ -16,7 +17,8 @@ import warnings
 from absl import flags, logging
 
 COMMANDS = {  # the flags each needs, and those it may have
-    "train": (["config"], ["workdir", "on_change"]),
+    "train": (["config"], ["workdir", "on_change", "final_split"]),
+    "sweep": (["config", "workdir"], ["executor", "on_change"]),
     "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
     "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),
@@ -45,10 +47,11 @@ def parse(argv: list[str]) -> tuple[str, dict, list[str]]:
     return said, given, keys
 
 
-def run(command: str, given: dict, keys: list[str]) -> None:
-    """Does the command's work."""
+def run(command: str, given: dict, keys: list[str]) -> int:
+    """Does the command's work and returns the exit code."""
     from attention import host, inspecting, trained, translating
     from attention import run as runs
+    from experiments import sweeping
     from experiments.resolve import default_workdir, resolve
 
     host.keep_compiled_programs()
@@ -56,12 +59,15 @@ def run(command: str, given: dict, keys: list[str]) -> None:
     if command == "train":
         given = {"workdir": default_workdir(given["config"])} | given
         runs.print_report(runs.train(resolve(given.pop("config"), keys), **given))
+    elif command == "sweep":
+        return sweeping.run(keys=keys, program=[sys.executable, os.path.abspath(__file__)], **given)
     elif command == "evaluate":
         runs.print_report(trained.evaluate(**given))
     elif command == "translate":
         translating.translate(source=sys.stdin.buffer, target=sys.stdout, **given)
     else:
         inspecting.inspect(**given)
+    return 0
 
 
 def main(argv: list[str]) -> int:
@@ -69,8 +75,9 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.ERROR)
     warnings.showwarning = lambda warning, *_: say(f"warning: {warning}")
     try:
-        run(*parse(argv)) if not {"-h", "--help"} & {*argv} else print(__doc__)
+        code = print(__doc__) or 0 if {"-h", "--help"} & {*argv} else run(*parse(argv))
         sys.stdout.flush()
+        return code
     except BrokenPipeError:  # the reader has left, as `| head` does
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from absl import flags
@@ -47,9 +48,9 @@ def default_workdir(spec: str) -> str:
     return f"runs/{Path(spec.partition(':')[0]).stem}"
 
 
-def _load(spec: str) -> ConfigDict:
-    """What ``get_config`` of the file returns."""
-    path, _, argument = spec.partition(":")
+def load(spec: str) -> ModuleType:
+    """The experiment's file as a module."""
+    path = spec.partition(":")[0]
     if not Path(path).is_file():
         raise FileNotFoundError(f"--config={spec}: there is no file {path}")
     found = importlib.util.spec_from_file_location("config", path)
@@ -57,6 +58,13 @@ def _load(spec: str) -> ConfigDict:
         raise ValueError(f"--config={spec}: {path} is no Python file")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
+    return module
+
+
+def _load(spec: str) -> ConfigDict:
+    """What ``get_config`` of the file returns."""
+    path, _, argument = spec.partition(":")
+    module = load(spec)
     if not hasattr(module, "get_config"):
         raise ValueError(f"--config={spec}: {path} has no function get_config")
     return module.get_config(argument) if argument else module.get_config()

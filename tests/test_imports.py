@@ -33,6 +33,7 @@ ALLOWED = {
     # Only these compose: build makes the values, run and its kin use them.
     "schema": set(),
     "host": set(),
+    "results": set(),
     "workdir": {"schema"},
     "build": _PARTS | {"schema"},
     "judge": _PARTS,
@@ -40,7 +41,8 @@ ALLOWED = {
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
-    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "trained"},
+    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "results", "trained"},
+    "sweeping": {"analysis", "schema", "results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
 MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")
