@@ -62,7 +62,7 @@ def run_job(job: Job) -> Outcome:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                preexec_fn=_die_with_parent if sys.platform.startswith("linux") else None,
+                preexec_fn=_die_with_parent,
             )
         except OSError as error:
             return Outcome(f"{job.command[0]} cannot be run ({error.strerror})")
@@ -99,11 +99,12 @@ def _last_line(log: Path, begin: int) -> str:
 
 def _die_with_parent() -> None:
     """In the child, before it becomes the command: asks the kernel to be killed with the parent."""
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 # Loaded before any fork: a child must not.
-_PRCTL = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+_LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 def say(text: str) -> None:

@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from attention.sweeping.commands import Job, Outcome, one_line, run_job
 from attention.sweeping.spaces import Sweep
@@ -36,7 +37,8 @@ class SlurmPool:
             ) from None
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise ValueError("--executor=slurm: there is no sbatch here; run it where SLURM is")
-        self._submitit, self._poll, self._jobs = submitit, poll, []
+        self._submitit, self._poll = submitit, poll
+        self._jobs: list[tuple[Job, Any]] = []
         self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         settings = {"name": "sweep", "cpus_per_task": math.ceil(needs.cpus)}
         if needs.gpus:
@@ -66,7 +68,7 @@ class SlurmPool:
         for _, handle in self._jobs:
             handle.cancel()
 
-    def _outcome(self, handle) -> Outcome:  # type: ignore[no-untyped-def]
+    def _outcome(self, handle: Any) -> Outcome:
         try:
             return handle.result()
         except self._submitit.core.utils.UncompletedJobError as error:

@@ -77,7 +77,7 @@ def check_taken(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None
             schema.check_value(name, schema.SCHEMA[name], value)
         if _plain(plain.get(name)) != _plain(value):
             raise ValueError(
-                f"config.{name} is {value!r} in the sweep, which means {plain.get(name)!r} as a flag"
+                f"config.{name} is {value!r} in the sweep, but as a flag {plain.get(name)!r}"
             )
 
 
