@@ -28,9 +28,10 @@ class RayPool:
     """
 
     def __init__(self, needs: Sweep, *, cluster: bool = False):
-        # Read when ray is imported and by the processes that it starts.
+        # Read when ray is imported, and by the processes that it starts.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        if not cluster:  # or Ray takes 127.0.0.1 for the outer address, and listens on all of them
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # A job that asks for no GPU sees those there are, as it would without Ray.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
