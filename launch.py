@@ -6,50 +6,24 @@ launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
 launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
+launch.py options   [--config=experiments/NAME.py]      every key, its value, meaning and range
 """
 
 import os
-import re
 import sys
 import traceback
 import warnings
 
 from absl import flags, logging
 
-COMMANDS = {  # the flags each needs, and those it may have
-    "train": (["config"], ["workdir", "on_change", "final_split"]),
-    "sweep": (["config", "workdir"], ["executor", "on_change"]),
-    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
-    "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
-    "inspect": (["workdir", "text"], ["checkpoint"]),
-}
+from attention.arguments import parse
+
 MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, FloatingPointError)
-
-
-def parse(argv: list[str]) -> tuple[str, dict, list[str]]:
-    """The command, its flags by name, and what is said of single keys of the config."""
-    values = flags.FlagValues()
-    values.set_gnu_getopt(True)
-    for name in {name for both in COMMANDS.values() for names in both for name in names}:
-        kind = {"beam": "integer", "nbest": "integer", "scores": "boolean"}.get(name, "string")
-        getattr(flags, f"DEFINE_{kind}")(name, None, name, flag_values=values)
-    keys = [arg for arg in argv if re.match(r"--?(no)?config\.", arg)]
-    said = " ".join(values([arg for arg in argv if arg not in keys])[1:])
-    if said not in COMMANDS:
-        raise ValueError(f"needs one of {', '.join(COMMANDS)}; got {said or 'none'}; see --help")
-    given = {name: values[name].value for name in values if values[name].present}
-    needed, optional = COMMANDS[said]
-    known = needed + optional
-    for name in [*needed, *given, *(["config"] if keys else [])]:
-        if name not in known or given.get(name, "") == "":
-            verb = "needs a value for" if name in known else "has no flag"
-            raise ValueError(f"{said} {verb} --{name}; its flags are --{', --'.join(known)}")
-    return said, given, keys
 
 
 def run(command: str, given: dict, keys: list[str]) -> int:
     """Does the command's work and returns the exit code."""
-    from attention import host, inspecting, trained, translating
+    from attention import host, inspecting, options, trained, translating
     from attention import run as runs
     from experiments import sweeping
     from experiments.resolve import default_workdir, resolve
@@ -58,15 +32,18 @@ def run(command: str, given: dict, keys: list[str]) -> int:
     host.keep_freed_memory()
     if command == "train":
         given = {"workdir": default_workdir(given["config"])} | given
-        runs.print_report(runs.train(resolve(given.pop("config"), keys), **given))
+        said = {"config": (spec := given.pop("config")), "overrides": keys}
+        runs.print_report(runs.train(resolve(spec, keys), said=said, **given))
     elif command == "sweep":
         return sweeping.run(keys=keys, program=[sys.executable, os.path.abspath(__file__)], **given)
     elif command == "evaluate":
         runs.print_report(trained.evaluate(**given))
     elif command == "translate":
         translating.translate(source=sys.stdin.buffer, target=sys.stdout, **given)
-    else:
+    elif command == "inspect":
         inspecting.inspect(**given)
+    else:
+        print(options.table(resolve(given.get("config", "experiments/base.py"), keys)))
     return 0
 
 

@@ -24,6 +24,7 @@ from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
 from attention.shapes import Attend
+from attention.spelling import nearest
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
 from attention.training.devices import mesh
@@ -77,7 +78,7 @@ def attend(spec: Any, place: str) -> Attend:
         if parameter not in fields:
             raise ValueError(
                 f"config.{full} is unknown to {name}, which has "
-                f"{', '.join(sorted(fields))}{schema.nearest(parameter, fields)}"
+                f"{', '.join(sorted(fields))}{nearest(parameter, fields)}"
             )
         schema.check_value(full, schema.parameter(parameter, fields[parameter]), value)
     try:
@@ -101,7 +102,7 @@ def attention_defaults(name: Any, place: str) -> dict[str, Any]:
     if name not in ATTENTIONS:
         raise ValueError(
             f"config.model.{place}.name is {name!r}, which is no attention; choose one of "
-            f"{', '.join(ATTENTIONS)}{schema.nearest(str(name), ATTENTIONS)}"
+            f"{', '.join(ATTENTIONS)}{nearest(str(name), ATTENTIONS)}"
         )
     fields = dataclasses.fields(ATTENTIONS[name])
     return {"name": name} | {field.name: field.default for field in fields}

@@ -14,7 +14,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from attention import build, checks, results, trained
+from attention import build, checks, provenance, results, trained
 from attention.analysis.plots import loss_curve
 from attention.data.batches import TrainBatches, iterator
 from attention.data.buckets import Bucket, choose_buckets
@@ -44,6 +44,7 @@ def train(
     *,
     on_change: str = "refuse",
     final_split: str = "test",
+    said: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and evaluates its best checkpoint on the test split.
 
@@ -53,6 +54,7 @@ def train(
       on_change: see ``attention.workdir.claimed``.
       final_split: the split of the evaluation at the end; "valid" for a trial of a sweep, of which
         only the winner is to meet the test split.
+      said: how the run was asked for, which is kept beside its config.
 
     Returns:
       The report of that split, see ``attention.trained.evaluate``; it is also kept in the workdir.
@@ -69,6 +71,7 @@ def train(
     with claimed(workdir, config, on_change) as path:
         setup = _set_up(config, path, devices)
         write_config(path, config)
+        provenance.record(path, said or {})
         _keep(setup.task.tokenizer, path)
         _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)

@@ -6,11 +6,12 @@ is a nested dict of plain values; the three attentions are ``{"name": ..., param
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from attention.spelling import nearest
 
 Config = dict[str, Any]
 
@@ -167,6 +168,18 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
+def unflatten(flat: Mapping[str, Any]) -> Config:
+    """The nested config of dotted names and values."""
+    config: Config = {}
+    for name, value in flat.items():
+        *sections, leaf = name.split(".")
+        owner = config
+        for section in sections:
+            owner = owner.setdefault(section, {})
+        owner[leaf] = value
+    return config
+
+
 def is_attention(name: str) -> bool:
     """Whether a dotted name lies in one of the three attentions, whose keys are the variant's."""
     return name.startswith(tuple(f"model.{place}." for place in ATTENTIONS))
@@ -175,12 +188,6 @@ def is_attention(name: str) -> bool:
 def may_change(name: str) -> bool:
     """Whether a key may change when a run goes on."""
     return name in SCHEMA and SCHEMA[name].resume
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean ...?` with the nearest of the known names, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -195,16 +202,20 @@ def check(config: Mapping[str, Any]) -> None:
         if name not in SCHEMA:
             raise ValueError(f"config key {name} is unknown{nearest(name, SCHEMA)}")
         check_value(name, SCHEMA[name], value)
-    for name in SCHEMA:
-        if name not in given:
-            raise ValueError(f"config key {name} is missing; start from the default config")
+    missing = [name for name in SCHEMA if name not in given]
+    if missing:
+        raise ValueError(
+            f"config key {missing[0]} is missing, {len(missing)} in all; start from "
+            "experiments/base.py and set single keys, never a whole section"
+        )
 
 
 def check_value(name: str, key: Key, value: Any) -> None:
     """Checks one value by its key; raises as ``check`` does."""
     if value is None and key.default is None:
         return
-    fits = isinstance(value, key.type) or (key.type is float and isinstance(value, int))
+    also = {float: int, tuple: list}.get(key.type, key.type)
+    fits = isinstance(value, key.type | also)
     if not fits or (isinstance(value, bool) and key.type is not bool):
         raise TypeError(f"config.{name} is {value!r}; it needs {wanted(key)}")
     if key.choices:
@@ -212,6 +223,8 @@ def check_value(name: str, key: Key, value: Any) -> None:
             near = nearest(value, key.choices)
             raise ValueError(f"config.{name} is {value!r}; it needs {wanted(key)}{near}")
     elif key.type in (int, float):
+        if key.type is int and value >= 2**31:
+            raise ValueError(f"config.{name} is {value}; it needs to be below 2^31 ({key.help})")
         low = -math.inf if key.low is None else key.low
         high = math.inf if key.high is None else key.high
         inside = low <= value < high if key.open_high else low <= value <= high
@@ -221,12 +234,22 @@ def check_value(name: str, key: Key, value: Any) -> None:
 
 def wanted(key: Key) -> str:
     """What a key's value has to be, and what it means: for errors."""
+    return f"{allowed(key)} ({key.help})"
+
+
+def allowed(key: Key) -> str:
+    """What a key's value has to be."""
     if key.choices:
-        return f"one of {', '.join(key.choices)} ({key.help})"
-    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+        return f"one of {', '.join(key.choices)}"
+    kinds = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        tuple: "values with commas between",
+    }
     kind = kinds.get(key.type, "text")
     if key.high is not None:
         kind += f" in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"
     elif key.low is not None:
         kind += f" of at least {key.low:g}"
-    return f"{kind} ({key.help})"
+    return kind

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,21 @@ def write_config(workdir: Path, config: Config) -> None:
     temporary = workdir / f"{_CONFIG}.tmp"
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, workdir / _CONFIG)
+
+
+def inside(root: str | Path, name: str) -> Path:
+    """The directory of a run by its name, which cannot lead out of the root.
+
+    Raises:
+      ValueError: the name is not 1 to 200 letters, digits and ``._=,+-``, beginning with a letter
+        or a digit.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,199}", name):
+        raise ValueError(
+            f"run name is {name!r}; it needs 1 to 200 letters, digits and ._=,+- of which the "
+            "first is a letter or a digit"
+        )
+    return Path(root) / name
 
 
 @contextlib.contextmanager

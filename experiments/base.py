@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from attention import build, schema
+from attention.spelling import nearest
 
 
 def get_config(
@@ -29,23 +30,23 @@ def get_config(
         for name, value in values.items() if isinstance(values, dict) else [("", values)]:
             full = f"{section}.{name}" if name else section
             if full not in schema.SCHEMA:
-                near = schema.nearest(full, schema.SCHEMA)
+                near = nearest(full, schema.SCHEMA)
                 raise ValueError(f"config key {full} is unknown{near}")
             (plain[section] if name else plain)[name or section] = value
     chosen = dict(part.partition("=")[::2] for part in structure.split(",") if part)
     for place, name in chosen.items():
         if place not in schema.ATTENTIONS:
-            near = schema.nearest(place, schema.ATTENTIONS)
+            near = nearest(place, schema.ATTENTIONS)
             places = ", ".join(schema.ATTENTIONS)
             raise ValueError(f"config argument {place}={name}: places are {places}{near}")
     for place in schema.ATTENTIONS:
         fields = build.attention_defaults(chosen.get(place, "softmax"), place)
         shared = {name: value for name, value in (attention or {}).items() if name in fields}
         plain["model"][place] = fields | shared
-    config = ConfigDict(plain)
+    config = ConfigDict(plain, type_safe=False)  # attention.schema has the better words
     for full, key in schema.SCHEMA.items():
         section, _, leaf = full.rpartition(".")
         owner = config[section] if section else config
         if key.default is None and owner[leaf] is None:
             owner[leaf] = config_dict.placeholder(key.type)
-    return config.lock()
+    return config

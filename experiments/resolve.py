@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from attention import schema
+from attention import options, schema
+from attention.parsing import parse
+from attention.spelling import nearest
+from attention.workdir import inside
+
+_FLAG = re.compile(r"--?(no)?config\.([^=]*)(=?)(.*)", re.DOTALL)
 
 
 def resolve(spec: str, overrides: list[str]) -> dict[str, Any]:
@@ -26,26 +32,14 @@ def resolve(spec: str, overrides: list[str]) -> dict[str, Any]:
       ValueError, TypeError: the argument, a key or a value cannot be used; one line.
     """
     config = _load(spec)
-    known = [name for name, _ in schema.flatten(config.to_dict())]
-    for override in overrides:
-        key, equals, _ = override.removeprefix("--config.").partition("=")
-        if not any(f"{name}.".startswith(f"{key}.") for name in known):
-            raise ValueError(f"{override}: the config has no {key}{schema.nearest(key, known)}")
-        if not equals:
-            raise ValueError(f"{override}: it needs a value, as in {override}=VALUE")
-    values = flags.FlagValues()
-    arguments = ["", *overrides]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
-    try:
-        values(arguments)
-    except flags.IllegalFlagValueError as error:
-        raise _needs(str(error)) from None
-    return json.loads(values.config.to_json_best_effort())
+    keys = dict(options.keys(config))
+    changes = dict(_change(override, keys) for override in overrides)
+    return schema.unflatten(dict(schema.flatten(config)) | changes)
 
 
 def default_workdir(spec: str) -> str:
     """Where the run of an experiment lives unless something else is said."""
-    return f"runs/{Path(spec.partition(':')[0]).stem}"
+    return str(inside("runs", Path(spec.partition(":")[0]).stem))
 
 
 def load(spec: str) -> ModuleType:
@@ -61,19 +55,39 @@ def load(spec: str) -> ModuleType:
     return module
 
 
-def _load(spec: str) -> ConfigDict:
-    """What ``get_config`` of the file returns."""
+def _load(spec: str) -> dict[str, Any]:
+    """What ``get_config`` of the file returns, each key of which is known and in its range."""
     path, _, argument = spec.partition(":")
     module = load(spec)
     if not hasattr(module, "get_config"):
         raise ValueError(f"--config={spec}: {path} has no function get_config")
-    return module.get_config(argument) if argument else module.get_config()
+    config = module.get_config(argument) if argument else module.get_config()
+    if not isinstance(config, ConfigDict):
+        raise TypeError(
+            f"get_config of {path} returned {type(config).__name__}; it needs a ConfigDict, as "
+            "experiments/base.py makes"
+        )
+    plain: dict[str, Any] = json.loads(config.to_json_best_effort())
+    schema.check(plain)
+    return plain
 
 
-def _needs(error: str) -> ValueError:
-    """absl's error, which knows no range, in words of the schema."""
-    override = error.removeprefix("flag ").partition(": ")[0]
-    key = override.removeprefix("--config.").partition("=")[0]
-    if key not in schema.SCHEMA:
-        return ValueError(error)
-    return ValueError(f"{override}: it needs {schema.wanted(schema.SCHEMA[key])}")
+def _change(override: str, keys: Mapping[str, schema.Key]) -> tuple[str, Any]:
+    """The key and the value that one flag says."""
+    parts = _FLAG.fullmatch(override)
+    if parts is None:
+        raise ValueError(f"{override}: it is no flag of the config, as in --config.train.steps=100")
+    negated, name, equals, text = parts.groups()
+    inside = [other for other in keys if other.startswith(f"{name}.")]
+    if inside:
+        raise ValueError(
+            f"{override}: {name} is a section; set its keys one by one, as in "
+            f"--config.{inside[0]}=VALUE"
+        )
+    if name not in keys:
+        raise ValueError(f"{override}: the config has no {name}{nearest(name, keys)}")
+    if keys[name].type is bool and not equals:
+        return name, not negated
+    if negated or not equals:
+        raise ValueError(f"{override}: it needs a value, as in --config.{name}=VALUE")
+    return name, parse(name, keys[name], text)

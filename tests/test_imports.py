@@ -31,17 +31,23 @@ ALLOWED = {
     **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
-    "schema": set(),
+    "spelling": set(),
+    "schema": {"spelling"},
+    "parsing": {"schema"},
+    "options": {"schema", "build"},
+    "arguments": set(),
     "host": set(),
     "results": set(),
+    "provenance": set(),
     "workdir": {"schema"},
-    "build": _PARTS | {"schema"},
+    "build": _PARTS | {"schema", "spelling"},
     "judge": _PARTS,
     "checks": {"schema", "build"},
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
-    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "results", "trained"},
+    "run": _PARTS
+    | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},
     "sweeping": {"analysis", "schema", "results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
@@ -205,7 +211,16 @@ def run(source: str) -> str:
 def test_import_attention_brings_nothing_heavy():
     loaded = run("import sys, attention; print(*{name.split('.')[0] for name in sys.modules})")
     heavy = {"optax", "orbax", "grain", "tensorflow", "matplotlib", "ml_collections", "sacrebleu"}
-    heavy |= {"sentencepiece", "tensorboardX", "tqdm", "safetensors", "wandb", "ray"}
+    heavy |= {
+        "sentencepiece",
+        "tensorboardX",
+        "tqdm",
+        "safetensors",
+        "wandb",
+        "ray",
+        "submitit",
+        "optuna",
+    }
     assert "flax" in loaded.split()
     assert not heavy & set(loaded.split())
 

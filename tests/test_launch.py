@@ -106,9 +106,12 @@ def test_a_finished_run_is_only_evaluated_again(launched, tiny, trained_run):
     assert (again.code, again.report) == (0, ran.report)
     assert "resumed at step 20 of 20" in again.err
     after = contents(workdir)
-    assert {name: after[name] for name in before if name[:2] not in ("tb", "pl")} == {
-        name: before[name] for name in before if name[:2] not in ("tb", "pl")
+    added = ("tb/", "plots/", "starts.jsonl")
+    assert {name: after[name] for name in before if not name.startswith(added)} == {
+        name: before[name] for name in before if not name.startswith(added)
     }
+    starts = [json.loads(line) for line in (workdir / "starts.jsonl").read_text().splitlines()]
+    assert [start["overrides"] == list(tiny[2:]) for start in starts] == [True, True]
 
 
 @pytest.mark.slow
@@ -128,7 +131,7 @@ def test_help(launched):
 
 
 COMMANDS = [
-    ([], "needs one of train, evaluate, translate, inspect; got none"),
+    ([], "needs one of train, evaluate, translate, inspect, options; got none"),
     (["tran"], "got tran"),
     (["train", "evaluate"], "got train evaluate"),
     (["train"], "train needs a value for --config"),
@@ -176,18 +179,33 @@ def test_a_wrong_key_in_get_config(launched, tmp_path):
     experiment.write_text(source.format("model=dict(size='big')"))
     ran = launched("train", f"--config={experiment}", f"--workdir={tmp_path / 'run'}")
     mistake(ran, "config.model.size is 'big'; it needs a whole number of at least 1")
+    for line, expected in GET_CONFIG:
+        experiment.write_text(
+            "from experiments import base\n"
+            f"def get_config():\n    config = base.get_config()\n    {line}\n    return config\n"
+        )
+        ran = launched("train", f"--config={experiment}", f"--workdir={tmp_path / 'run'}")
+        mistake(ran, expected)
     assert not (tmp_path / "run").exists()
 
+
+GET_CONFIG = [
+    ("config.train.stepz = 3", "config key train.stepz is unknown; did you mean train.steps?"),
+    ("config.train.steps = 'a'", "config.train.steps is 'a'; it needs a whole number"),
+    ("config.train = {'steps': 3}", "set single keys, never a whole section"),
+    ("config = 3", "returned int; it needs a ConfigDict"),
+    ("config = config.to_dict()", "returned dict; it needs a ConfigDict"),
+]
 
 KEYS = [
     ("model.sizee=3", "model.sizee", "did you mean model.size?"),
     ("modell.size=3", "modell.size", "did you mean model.size?"),
-    ("model.size.x=3", "model.size.x", "did you mean model.size?"),
+    ("model.size.x=3", "the config has no model.size.x", "did you mean model.size?"),
     ("model.encoder.nam=softmax", "model.encoder.nam", "did you mean model.encoder.name?"),
-    ("model.tied", "model.tied", "it needs a value"),
+    ("model.size", "model.size", "it needs a value"),
     ("model.encoder.name=sofmax", "'sofmax'", "choose one of softmax"),
-    ("model.encoder=softmax", "softmax", "model.encoder"),
-    ("model={'size':1}", "--config.model is provided after", "will overwrite the value"),
+    ("model.encoder=softmax", "model.encoder is a section", "--config.model.encoder.name="),
+    ("model={'size':1}", "model is a section", "as in --config.model.layers=VALUE"),
     ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
     ("model.encoder.kernel=fast", "kernel 'fast' is unknown", "choose 'auto'"),
     ("train.steps=abc", "train.steps=abc", "a whole number of at least 1"),
@@ -220,6 +238,8 @@ KEYS = [
     ("data.target_lang=en", "target_lang are both 'en'", "needs two"),
     ("data.kind=grammar", "data.kind is grammar, which reads no files", "data.kind=text"),
     ("seed=-1", "seed is -1", "at least 0"),
+    ("seed=1e12", "seed is 1000000000000", "below 2^31"),
+    ("data.source_lang=../en", "language is '../en'", "part of a file's name"),
 ]  # fmt: skip
 
 
@@ -283,9 +303,9 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(trained_run[0], workdir)
     before = contents(workdir)
-    other = [*tiny, f"--workdir={workdir}", "--config.model.dropout=0.3", "--config.seed=5"]
+    other = [*tiny, f"--workdir={workdir}", "--config.model.dropout=0.4", "--config.seed=5"]
     ran = launched(*other)
-    mistake(ran, "(model.dropout: 0.2 -> 0.3; seed: 0 -> 5)", "--on_change=continue or")
+    mistake(ran, "(model.dropout: 0.3 -> 0.4; seed: 0 -> 5)", "--on_change=continue or")
     assert contents(workdir) == before
     ran = launched(*other, "--on_change=no")
     mistake(ran, "on_change is 'no'; choose one of refuse, continue, restart")
@@ -376,6 +396,20 @@ def test_a_bug_is_one_line_with_a_hint_and_a_traceback_on_request(launched, monk
     assert "Traceback (most recent call last)" in launched("evaluate", "--workdir=/no").err
 
 
+def test_options_lists_every_key(launched):
+    ran = launched("options", TEXT, "--config.seed=1e2")
+    assert ran.code == 0
+    assert ran.out.startswith("--config.seed=100 ")
+    assert "--config.model.cross.kernel=auto" in ran.out
+    mistake(launched("options", TEXT, "--config.sed=1"), "did you mean seed?")
+
+
+def test_a_split_cannot_lead_out_of_its_directory(launched, trained_run, tmp_path):
+    for split in ("../test", "/etc/passwd", "a/b"):
+        ran = launched("evaluate", f"--workdir={trained_run[0]}", f"--split={split}")
+        mistake(ran, f"split is {split!r}")
+
+
 def test_interrupted(launched, monkeypatch):
     import attention.trained
 
@@ -390,9 +424,10 @@ def test_interrupted(launched, monkeypatch):
 def test_names_and_flags_reach_the_training(launched, monkeypatch, trained_run):
     import attention.run
 
-    calls = []
+    calls, says = [], []
 
-    def train(config, workdir, **options):
+    def train(config, workdir, *, said, **options):
+        says.append((said["config"], said["overrides"]))
         calls.append((config["model"]["size"], config["noise"]["k"], workdir, options))
         return trained_run[1].report
 
@@ -405,6 +440,8 @@ def test_names_and_flags_reach_the_training(launched, monkeypatch, trained_run):
         (48, 2.0, "runs/text", {}),
         (size, None, "a/b", {"on_change": "continue"}),
     ]
+    flags = ["--config.model.size=48", "--config.noise.k=2"]
+    assert says == [(spec.removeprefix("--config="), flags), (TEXT.removeprefix("--config="), [])]
 
 
 def test_compiled_programs_are_kept_in_the_cache_unless_the_user_says_where(launched, monkeypatch):

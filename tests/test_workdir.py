@@ -145,3 +145,16 @@ def test_differences_leave_out_what_may_change():
         "model.size: 128 -> 64",
     ]
     assert workdir.differences(config(), json.loads(json.dumps(config()))) == []
+
+
+@pytest.mark.parametrize("name", ["a", "quickstart", "lr=1e-3,seed=0", "A.b_c+d-9", "x" * 200])
+def test_a_run_has_its_directory_inside_the_root(tmp_path, name):
+    assert workdir.inside(tmp_path, name).resolve().parent == tmp_path.resolve()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../a", "a/b", "/a", "-a", ".a", "a\n", "a\0", "x" * 201, "ä", "~"]
+)
+def test_a_run_name_cannot_lead_out_of_the_root(tmp_path, name):
+    with pytest.raises(ValueError, match="run name is .* it needs 1 to 200 letters"):
+        workdir.inside(tmp_path, name)

@@ -1,14 +1,17 @@
 """Parallel text from files: one sentence a line, UTF-8, plain or gzip."""
 
 import codecs
+import contextlib
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from attention.data.pairs import Pairs
 
 _LISTED = 12
+_EXPANSION, _ALWAYS = 200, 1 << 20  # text shrinks three to tenfold; gzip could a thousandfold
 
 
 def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
@@ -47,18 +50,34 @@ def read_lines(path: str | Path) -> list[str]:
         path: a UTF-8 text; a name that ends in `.gz` is read through gzip.
 
     Raises:
-        ValueError: the file is empty, not UTF-8 (the line is named), or its gzip is damaged.
+        ValueError: the file is empty, not UTF-8 (the line is named), its gzip is damaged, or
+            expands more than 200-fold (and beyond 1 MiB), as no text does.
         OSError: the file cannot be opened.
     """
     path = Path(path)
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with contextlib.ExitStack() as stack:
+        stream: Any = stack.enter_context(path.open("rb"))
+        if path.suffix == ".gz":
+            stream = stack.enter_context(gzip.open(stream))
         try:
-            lines = list(decode_lines(stream, str(path)))
+            lines = list(decode_lines(_capped(stream, path), str(path)))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: damaged gzip ({error}): compress the text again") from None
     if not lines:
         raise ValueError(f"{path}: the file is empty: it needs one sentence a line")
     return lines
+
+
+def _capped(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The lines of a file, as long as they are no more than its size can honestly hold."""
+    left = max(_EXPANSION * path.stat().st_size, _ALWAYS)
+    while line := stream.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            raise ValueError(
+                f"{path}: expands more than {_EXPANSION}-fold, as no text does: decompress it first"
+            )
+        yield line
 
 
 def read_parallel(directory: str | Path, split: str, source_lang: str, target_lang: str) -> Pairs:
@@ -74,8 +93,12 @@ def read_parallel(directory: str | Path, split: str, source_lang: str, target_la
 
     Raises:
         FileNotFoundError: a file or the directory is absent; the text lists what is there.
-        ValueError: the sides differ in their number of lines, or a file breaks `read_lines`' rules.
+        ValueError: the sides differ in their number of lines, a file breaks `read_lines`' rules,
+            or a name is no part of a file's name.
     """
+    for what, name in (("split", split), ("language", source_lang), ("language", target_lang)):
+        if not name or "/" in name or "\0" in name:
+            raise ValueError(f"{what} is {name!r}; it needs to be part of a file's name")
     directory = Path(directory)
     source_path = _find(directory, f"{split}.{source_lang}")
     target_path = _find(directory, f"{split}.{target_lang}")

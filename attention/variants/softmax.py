@@ -26,8 +26,7 @@ class Softmax:
     Cost: Q·K·(D + E) multiply-adds a head; a cached step is linear in the prefix.
 
         >>> import jax.numpy as jnp
-        >>> from attention.biases import Bias
-    from attention.masks import Causal
+        >>> from attention.masks import Causal
         >>> x_BTHD = jnp.ones((1, 3, 2, 4))
         >>> out_BTHE, _ = Softmax().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, Causal())
         >>> out_BTHE.shape

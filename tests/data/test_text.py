@@ -136,3 +136,17 @@ def test_pairs_need_equal_sides():
 @pytest.mark.parametrize(("split", "count"), [("train", 29_000), ("valid", 1_014), ("test", 1_000)])
 def test_multi30k_counts(multi30k, split, count):
     assert len(read_parallel(multi30k, split, "en", "de")) == count
+
+
+@pytest.mark.parametrize("content", [b"a" * 60_000_000, b"a\n" * 30_000_000, b"\n" * 60_000_000])
+def test_a_gzip_that_expands_as_no_text_does_is_refused(tmp_path, content):
+    path = tmp_path / "train.en.gz"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(ValueError, match=r"train.en.gz: expands more than 200-fold"):
+        read_lines(path)
+
+
+def test_a_small_gzip_may_expand_as_it_likes(tmp_path):
+    path = tmp_path / "train.en.gz"
+    path.write_bytes(gzip.compress(b"a\n" * 500_000))
+    assert read_lines(path) == ["a"] * 500_000

@@ -39,8 +39,9 @@ def check(found, tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_ray_on_this_machine(tmp_path, capfd):
-    ray = pytest.importorskip("ray")
     with RayPool(NEEDS) as pool:
+        import ray  # not before: it reads the environment then
+
         assert pool.slots >= 1
         assert all(node["NodeManagerAddress"] == "127.0.0.1" for node in ray.nodes())
         check(outcomes(pool, tmp_path), tmp_path)
@@ -51,7 +52,6 @@ def test_ray_on_this_machine(tmp_path, capfd):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_ray_says_what_a_machine_has_not(tmp_path):
-    pytest.importorskip("ray")
     with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5e-8-head"):
         RayPool(NEEDS.needing(resources={"TPU-v5e-8-head": 1}))
 
@@ -70,7 +70,6 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch, make, module, wor
 
 
 def test_slurm_must_be_there(tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match="no sbatch"):
         SlurmPool(NEEDS, tmp_path)
@@ -78,13 +77,11 @@ def test_slurm_must_be_there(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_submitit_runs_jobs(tmp_path):
-    pytest.importorskip("submitit")
     needs = NEEDS.needing(slurm={"timeout_min": 5, "slurm_partition": "long"})
     with SlurmPool(needs, tmp_path / "slurm", cluster="local", poll=0.1) as pool:
         check(outcomes(pool, tmp_path), tmp_path)
 
 
 def test_a_setting_that_submitit_has_not_is_named(tmp_path):
-    pytest.importorskip("submitit")
     with pytest.raises(ValueError, match=r"needing\(slurm=...\).*partitions"):
         SlurmPool(NEEDS.needing(slurm={"partitions": "a"}), tmp_path, cluster="local")

@@ -150,7 +150,6 @@ def test_printed_commands_can_be_run_by_hand_and_collected(tmp_path, capsys):
 
 
 def test_a_study_learns_goes_on_and_takes_up_what_failed(tmp_path, capsys):
-    pytest.importorskip("optuna")
     ranges = {"train.learning_rate": LogUniform(1e-4, 1e-2), "model.layers": Integers(1, 3)}
     failing = iter([1.0, "lost", 3.0, 4.0])
     code, first = run(tmp_path, study(ranges, 4), lambda config: next(failing))
