@@ -52,8 +52,8 @@ def test_ray_on_this_machine(tmp_path, capfd):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_ray_says_what_a_machine_has_not(tmp_path):
-    with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5e-8-head"):
-        RayPool(NEEDS.needing(resources={"TPU-v5e-8-head": 1}))
+    with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5litepod-8-head"):
+        RayPool(NEEDS.needing(resources={"TPU-v5litepod-8-head": 1}))
 
 
 @pytest.mark.parametrize(
