@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -28,6 +29,8 @@ class SlurmPool:
     slots = 1_000  # SLURM has a queue of its own
 
     def __init__(self, needs: Sweep, folder: Path, *, cluster: str = "slurm", poll: float = 5.0):
+        # Else its import takes over the process's logging, and writes to stdout.
+        os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
         try:
             import submitit
         except ImportError:

@@ -112,7 +112,7 @@ class Sweep:
       seed: for a study, of its sampler.
       parallel: for a study, how many trials at once; 0 for as many as there is room for.
       cpus, gpus: cores and GPUs of a trial, as Ray and SLURM count them.
-      resources: further resources of Ray, as in ``{"TPU-v5litepod-8-head": 1}`` for a slice a trial.
+      resources: further resources of Ray: ``{"TPU-v5litepod-8-head": 1}`` for a slice a trial.
       slurm: settings of submitit, as in ``{"timeout_min": 600, "slurm_partition": "long"}``.
     """
 

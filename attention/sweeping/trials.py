@@ -39,7 +39,7 @@ def name_of(overrides: Mapping[str, Any]) -> str:
     """A directory's name from overrides alone, whatever their order.
 
     >>> name_of({"seed": 0, "train.learning_rate": 0.001})
-    'learning_rate=0.001,seed=0-1ef7b4f9'
+    'learning_rate=0.001,seed=0-dd327f2e'
     """
     text = json.dumps(overrides, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
