@@ -104,7 +104,10 @@ def sweep(plan: Plan, *, executor: str = "local", open_pool: OpenPool | None = N
         else:
             journal = plan.workdir / "study.journal"
             rows = run_trials(Study(plan.sweep, journal, mode, plan.trial), pool, plan.job)
-        return _conclude(plan, rows, metrics[0], mode, pool)
+        code, summary = _conclude(plan, rows, metrics[0], mode, pool)
+    if executor != "print":  # whose stdout is commands and nothing else
+        print(json.dumps(summary), flush=True)
+    return code
 
 
 def _check(plan: Plan, executor: str) -> None:
@@ -142,8 +145,14 @@ def _print_missing(plan: Plan, trials: Sequence[Trial], rows: Sequence[Row]) -> 
         say(f"{len(missing)} commands, to be run in {os.getcwd()}; sweep again to collect results")
 
 
-def _conclude(plan: Plan, rows: list[Row], metric: str, mode: str, pool: Pool) -> int:
-    """Writes the table, with the winner's score on the test split once all trials were tried."""
+def _conclude(
+    plan: Plan, rows: list[Row], metric: str, mode: str, pool: Pool
+) -> tuple[int, dict[str, Any]]:
+    """Writes the table, with the winner's score on the test split once all trials were tried.
+
+    Returns:
+      The exit code, and what is to be the last line on stdout.
+    """
     groups = table.ranked(rows, mode)
     best = table.winner(groups, mode)
     report, wrong = None, ""
@@ -153,21 +162,18 @@ def _conclude(plan: Plan, rows: list[Row], metric: str, mode: str, pool: Pool) -
     if wrong:
         say(f"the winner could not be evaluated on the test split: {wrong}")
     states = [row.state for row in rows]
-    counts = {state: states.count(state) for state in (table.FINISHED, table.FAILED, table.MISSING)}
-    if not counts[table.MISSING]:
-        summary = {
-            "winner": best.name if best else None,
-            "overrides": best.overrides if best else None,
-            "metric": metric,
-            "score": groups[0].mean,
-            "deviation": groups[0].deviation,
-            "finished": counts[table.FINISHED],
-            "failed": counts[table.FAILED],
-            "test": report,
-            "workdir": str(plan.workdir),
-        }
-        print(json.dumps(summary), flush=True)
-    return int(bool(counts[table.FAILED] or wrong))
+    failed = states.count(table.FAILED)
+    return int(bool(failed or wrong)), {
+        "winner": best.name if best else None,
+        "overrides": best.overrides if best else None,
+        "metric": metric,
+        "score": groups[0].mean,
+        "deviation": groups[0].deviation,
+        "finished": states.count(table.FINISHED),
+        "failed": failed,
+        "test": report,
+        "workdir": str(plan.workdir),
+    }
 
 
 def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str]:

@@ -147,6 +147,11 @@ def test_printed_commands_can_be_run_by_hand_and_collected(tmp_path, capsys):
     capsys.readouterr()
     sweep(plan(tmp_path, RATES), executor="print")
     assert len(capsys.readouterr().out.splitlines()) == 4
+    run(tmp_path, RATES, by_rate)
+    capsys.readouterr()
+    assert sweep(plan(tmp_path, RATES), executor="print") == 0
+    assert capsys.readouterr().out == ""
+    assert "Winner" in (tmp_path / "results.md").read_text()
 
 
 def test_a_study_learns_goes_on_and_takes_up_what_failed(tmp_path, capsys):
