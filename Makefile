@@ -87,7 +87,7 @@ endef
 
 $(STAMP): requirements.txt pyproject.toml
 	$(if $(PROBLEM),$(error $(PROBLEM)))
-	@echo "Setting up $(VENV) from requirements.txt (once; about 1 GB, a minute or two) ..."
+	@echo "Setting up $(VENV) from requirements.txt (once; about 1.3 GB, a minute or two) ..."
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

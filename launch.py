@@ -2,6 +2,7 @@
 
 launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value ...]
                     [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
+launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print] [--config.key=...]
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
 launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
@@ -20,10 +21,11 @@ from attention.arguments import parse
 MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, FloatingPointError)
 
 
-def run(command: str, given: dict, keys: list[str]) -> None:
-    """Does the command's work."""
+def run(command: str, given: dict, keys: list[str]) -> int:
+    """Does the command's work and returns the exit code."""
     from attention import host, inspecting, options, trained, translating
     from attention import run as runs
+    from experiments import sweeping
     from experiments.resolve import default_workdir, resolve
 
     host.keep_compiled_programs()
@@ -32,6 +34,8 @@ def run(command: str, given: dict, keys: list[str]) -> None:
         given = {"workdir": default_workdir(given["config"])} | given
         said = {"config": (spec := given.pop("config")), "overrides": keys}
         runs.print_report(runs.train(resolve(spec, keys), said=said, **given))
+    elif command == "sweep":
+        return sweeping.run(keys=keys, program=[sys.executable, os.path.abspath(__file__)], **given)
     elif command == "evaluate":
         runs.print_report(trained.evaluate(**given))
     elif command == "translate":
@@ -40,6 +44,7 @@ def run(command: str, given: dict, keys: list[str]) -> None:
         inspecting.inspect(**given)
     else:
         print(options.table(resolve(given.get("config", "experiments/base.py"), keys)))
+    return 0
 
 
 def main(argv: list[str]) -> int:
@@ -47,8 +52,9 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.ERROR)
     warnings.showwarning = lambda warning, *_: say(f"warning: {warning}")
     try:
-        run(*parse(argv)) if not {"-h", "--help"} & {*argv} else print(__doc__)
+        code = print(__doc__) or 0 if {"-h", "--help"} & {*argv} else run(*parse(argv))
         sys.stdout.flush()
+        return code
     except BrokenPipeError:  # the reader has left, as `| head` does
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -8,7 +8,8 @@ from typing import Any
 from absl import flags
 
 COMMANDS = {  # the flags each needs, and those it may have
-    "train": (["config"], ["workdir", "on_change"]),
+    "train": (["config"], ["workdir", "on_change", "final_split"]),
+    "sweep": (["config", "workdir"], ["executor", "on_change"]),
     "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
     "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),

@@ -14,7 +14,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from attention import build, checks, provenance, trained
+from attention import build, checks, provenance, results, trained
 from attention.analysis.plots import loss_curve
 from attention.data.batches import TrainBatches, iterator
 from attention.data.buckets import Bucket, choose_buckets
@@ -30,6 +30,7 @@ from attention.training.step import TrainState, create_state, make_train_step
 from attention.workdir import claimed, write_config
 
 Config = dict[str, Any]
+FINAL_SPLITS = ("test", "valid")
 
 
 def say(text: str) -> None:
@@ -42,6 +43,7 @@ def train(
     workdir: str | Path,
     *,
     on_change: str = "refuse",
+    final_split: str = "test",
     said: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and evaluates its best checkpoint on the test split.
@@ -50,10 +52,12 @@ def train(
       config: the whole config, see ``attention.schema``.
       workdir: where the run lives.
       on_change: see ``attention.workdir.claimed``.
+      final_split: the split of the evaluation at the end; "valid" for a trial of a sweep, of which
+        only the winner is to meet the test split.
       said: how the run was asked for, which is kept beside its config.
 
     Returns:
-      The report of the test split, see ``attention.trained.evaluate``.
+      The report of that split, see ``attention.trained.evaluate``; it is also kept in the workdir.
 
     Raises:
       ValueError, TypeError, NotImplementedError: the config or the data cannot be used; one line.
@@ -61,6 +65,8 @@ def train(
       FloatingPointError: the loss was not finite too often.
     """
     checks.check(config)
+    if final_split not in FINAL_SPLITS:
+        raise ValueError(f"final_split is {final_split!r}; choose {' or '.join(FINAL_SPLITS)}")
     devices = build.devices(config)
     with claimed(workdir, config, on_change) as path:
         setup = _set_up(config, path, devices)
@@ -70,7 +76,9 @@ def train(
         _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
         say(f"loss curve: {curve}")
-        return trained.evaluate(path, "test")
+        report = trained.evaluate(path, final_split)
+        results.write(path, report)
+        return report
 
 
 @dataclass(frozen=True, eq=False)

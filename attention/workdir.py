@@ -87,7 +87,7 @@ def claimed(workdir: str | Path, config: Config, on_change: str = "refuse") -> I
         raise type(error)(
             f"workdir {path} cannot be made ({error.strerror}); choose another --workdir"
         ) from None
-    with _locked(path):
+    with locked(path):
         if (path / _CONFIG).exists():
             _settle(path, differences(read_config(path), config), on_change)
         elif strangers := [name for name in _OURS if (path / name).exists()]:
@@ -123,8 +123,12 @@ def _settle(path: Path, changes: list[str], on_change: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the directory's lock; the kernel frees it however the process ends."""
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock of a directory that is there; the kernel frees it however the process ends.
+
+    Raises:
+      OSError: the directory cannot be written, or another process holds its lock.
+    """
     try:
         stream = (path / _LOCK).open("a+", encoding="utf-8")
     except OSError as error:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -41,9 +42,9 @@ def default_workdir(spec: str) -> str:
     return str(inside("runs", Path(spec.partition(":")[0]).stem))
 
 
-def _load(spec: str) -> dict[str, Any]:
-    """What ``get_config`` of the file returns, each key of which is known and in its range."""
-    path, _, argument = spec.partition(":")
+def load(spec: str) -> ModuleType:
+    """The experiment's file as a module."""
+    path = spec.partition(":")[0]
     if not Path(path).is_file():
         raise FileNotFoundError(f"--config={spec}: there is no file {path}")
     found = importlib.util.spec_from_file_location("config", path)
@@ -51,6 +52,13 @@ def _load(spec: str) -> dict[str, Any]:
         raise ValueError(f"--config={spec}: {path} is no Python file")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
+    return module
+
+
+def _load(spec: str) -> dict[str, Any]:
+    """What ``get_config`` of the file returns, each key of which is known and in its range."""
+    path, _, argument = spec.partition(":")
+    module = load(spec)
     if not hasattr(module, "get_config"):
         raise ValueError(f"--config={spec}: {path} has no function get_config")
     config = module.get_config(argument) if argument else module.get_config()

@@ -37,6 +37,7 @@ ALLOWED = {
     "options": {"schema", "build"},
     "arguments": set(),
     "host": set(),
+    "results": set(),
     "provenance": set(),
     "workdir": {"schema"},
     "build": _PARTS | {"schema", "spelling"},
@@ -45,7 +46,9 @@ ALLOWED = {
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
-    "run": _PARTS | {"schema", "workdir", "build", "judge", "checks", "provenance", "trained"},
+    "run": _PARTS
+    | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},
+    "sweeping": {"analysis", "schema", "results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
 MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")
@@ -208,7 +211,16 @@ def run(source: str) -> str:
 def test_import_attention_brings_nothing_heavy():
     loaded = run("import sys, attention; print(*{name.split('.')[0] for name in sys.modules})")
     heavy = {"optax", "orbax", "grain", "tensorflow", "matplotlib", "ml_collections", "sacrebleu"}
-    heavy |= {"sentencepiece", "tensorboardX", "tqdm", "safetensors", "wandb", "ray"}
+    heavy |= {
+        "sentencepiece",
+        "tensorboardX",
+        "tqdm",
+        "safetensors",
+        "wandb",
+        "ray",
+        "submitit",
+        "optuna",
+    }
     assert "flax" in loaded.split()
     assert not heavy & set(loaded.split())
 

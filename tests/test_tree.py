@@ -129,7 +129,8 @@ def pins() -> dict[str, str]:
 
 def test_requirements_pin_what_the_package_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    needed = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    needed = project["dependencies"] + extras["dev"] + extras["sweep"]
     pinned = pins()
     for requirement in map(Requirement, needed):
         version = pinned.get(canonicalize_name(requirement.name))

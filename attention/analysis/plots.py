@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attention.analysis import fonts, heat_maps
+from attention.analysis import fonts, heat_maps, rankings
 
 _BLUE, _RED = "#2f6db3", "#c8452d"
 _STYLE: dict[Any, Any] = {
@@ -115,6 +115,29 @@ def attention_map(
     title = "\n".join(fonts.legible(title.split("\n")))
     with _style("".join([title, *queries, *keys])):
         return _save(heat_maps.draw(weights_HQK, queries, keys, title), path)
+
+
+def ranking(
+    labels: Sequence[str], scores: Sequence[Sequence[float]], metric: str, path: str | pathlib.Path
+) -> pathlib.Path:
+    """Draws the validation scores of a sweep: a line for each label, the first on top.
+
+    Args:
+      labels: what was tried.
+      scores: of each label at least one, and several for several seeds.
+      metric: what the scores are.
+      path: the picture to write; its directory is made.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: there is nothing to draw, or the lengths differ.
+    """
+    if not labels or len(labels) != len(scores) or not all(scores):
+        raise ValueError(f"{len(labels)} labels with {len(scores)} lists of scores, some empty")
+    with _style("".join(labels)):
+        return _save(rankings.draw(labels, scores, metric), path)
 
 
 def _draw_loss(

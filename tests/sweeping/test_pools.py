@@ -1,0 +1,87 @@
+"""Ray and submitit start what they are given, and survive what it does."""
+
+import sys
+
+import pytest
+
+from attention.sweeping import grid
+from attention.sweeping.commands import Job
+from attention.sweeping.ray_pool import RayPool
+from attention.sweeping.slurm_pool import SlurmPool
+
+NEEDS = grid({"seed": (0,)})
+
+
+def jobs(tmp_path):
+    sources = {
+        "fine": "import os; print(os.getcwd())",
+        "raises": "raise KeyError('a')",
+        "killed": "import os; os.kill(os.getpid(), 9)",
+    }
+    return [
+        Job(name, (sys.executable, "-c", source), str(tmp_path), str(tmp_path / f"{name}.log"))
+        for name, source in sources.items()
+    ]
+
+
+def outcomes(pool, tmp_path):
+    for job in jobs(tmp_path):
+        pool.submit(job)
+    return {job.name: outcome for job, outcome in (pool.wait() for _ in range(3))}
+
+
+def check(found, tmp_path):
+    assert (found["fine"].reason, found["fine"].last) == ("", str(tmp_path))
+    assert found["raises"].reason == "KeyError: 'a'"
+    assert found["killed"].reason.startswith("killed by signal 9")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_ray_on_this_machine(tmp_path, capfd):
+    with RayPool(NEEDS) as pool:
+        import ray  # not before: it reads the environment then
+
+        assert pool.slots >= 1
+        assert all(node["NodeManagerAddress"] == "127.0.0.1" for node in ray.nodes())
+        check(outcomes(pool, tmp_path), tmp_path)
+    assert not ray.is_initialized()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_ray_says_what_a_machine_has_not(tmp_path):
+    with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5litepod-8-head"):
+        RayPool(NEEDS.needing(resources={"TPU-v5litepod-8-head": 1}))
+
+
+@pytest.mark.parametrize(
+    ("make", "module", "words"),
+    [
+        (lambda path: RayPool(NEEDS), "ray", "--executor=local needs ray.*--executor=print"),
+        (lambda path: SlurmPool(NEEDS, path), "submitit", "--executor=slurm needs submitit"),
+    ],
+)
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch, make, module, words):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=words):
+        make(tmp_path)
+
+
+def test_slurm_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="no sbatch"):
+        SlurmPool(NEEDS, tmp_path)
+
+
+@pytest.mark.slow
+def test_submitit_runs_jobs(tmp_path):
+    needs = NEEDS.needing(slurm={"timeout_min": 5, "slurm_partition": "long"})
+    with SlurmPool(needs, tmp_path / "slurm", cluster="local", poll=0.1) as pool:
+        check(outcomes(pool, tmp_path), tmp_path)
+
+
+def test_a_setting_that_submitit_has_not_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"needing\(slurm=...\).*partitions"):
+        SlurmPool(NEEDS.needing(slurm={"partitions": "a"}), tmp_path, cluster="local")
