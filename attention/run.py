@@ -148,7 +148,8 @@ def _train(setup: _Setup, path: Path) -> None:
             say(f"resumed at step {start} of {settings['steps']}")
         # Under the mesh, kernels keep each device's rows where they are.
         writing = MetricsWriter(path, steps=settings["steps"], resume_step=start)
-        with jax.set_mesh(setup.devices), writing as writer:
+        guarding = watchdog(settings["watchdog_seconds"])
+        with jax.set_mesh(setup.devices), writing as writer, interrupts() as asked, guarding as dog:
             finished = loop(
                 state,
                 make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate),
@@ -159,15 +160,18 @@ def _train(setup: _Setup, path: Path) -> None:
                 log_every=settings["log_every"],
                 eval_every=settings["eval_every"],
                 checkpoint_every=settings["checkpoint_every"],
-                on_step=writer.step,
+                on_step=_both(writer.step, lambda step, _: dog.pet(f"step {step}")),
                 on_log=writer.log,
-                on_eval=_evaluation(setup, path, writer),
+                on_eval=_unwatched(dog, _evaluation(setup, path, writer)),
                 on_save=checkpoints.save,
                 early_stop=EarlyStop(settings["patience"] or None, trained.metric_mode(config)),
                 max_skipped=settings["max_skipped"],
+                should_stop=asked,
             )
             if finished.reason == "patience":
                 writer.say(f"stopped at step {finished.step}: the score no longer rises")
+            checkpoints.wait()
+        asked.raise_if_asked(f" at step {finished.step}, which is saved")
 
 
 def _start(setup: _Setup) -> TrainState:
