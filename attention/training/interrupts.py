@@ -55,7 +55,7 @@ def interrupts() -> Iterator[Interrupts]:
         yield asked
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def end_when_asked() -> None:
