@@ -1,5 +1,6 @@
 """Where metrics go: metrics.jsonl, TensorBoard, and a line or a bar for whoever watches."""
 
+import contextlib
 import json
 import math
 import os
@@ -50,6 +51,15 @@ class MetricsWriter:
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line to metrics.jsonl, flushed, and the same to TensorBoard."""
+        try:
+            self._write(step, metrics)
+        except OSError as error:
+            raise type(error)(
+                f"{self._file.name} or tb/ cannot be written ({error.strerror}); make room or mend"
+                " the disk, and start again"
+            ) from None
+
+    def _write(self, step: int, metrics: Mapping[str, float]) -> None:
         line: dict[str, Any] = {"step": step}
         for name, value in metrics.items():
             line[name] = float(value) if math.isfinite(value) else None
@@ -82,8 +92,9 @@ class MetricsWriter:
         """Flushes and closes everything."""
         if self._bar is not None:
             self._bar.close()
-        self._file.close()
-        self._board.close()
+        for part in (self._file, self._board):
+            with contextlib.suppress(OSError):  # what could not be flushed has told so before
+                part.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self

@@ -1,6 +1,7 @@
 """The directories of a run's checkpoints: which there are, which are whole, which may go."""
 
 import json
+import re
 import shutil
 import time
 import warnings
@@ -34,7 +35,8 @@ class StepDirectories:
 
     def numbered(self) -> tuple[int, ...]:
         """The steps that have a directory, in order."""
-        return tuple(sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdecimal()))
+        names = (path.name for path in self.directory.iterdir())
+        return tuple(sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)))
 
     def sealed(self) -> tuple[int, ...]:
         """The steps that have a directory with a seal, in order."""
@@ -81,7 +83,7 @@ class StepDirectories:
         """What ``begin`` was given for a step; raises Damaged as ``check`` does."""
         try:
             notes: dict[str, Any] = json.loads(seals.read(self.path(step), NOTES))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise self._damaged(step, error) from None
         return notes
 
@@ -101,7 +103,7 @@ class StepDirectories:
         """Gives a step's directory another name: it is no checkpoint any more."""
         self.path(step).rename(self.directory / f"damaged.{step}.{time.time_ns()}")
 
-    def _damaged(self, step: int, fault: OSError | str) -> Damaged:
+    def _damaged(self, step: int, fault: Exception | str) -> Damaged:
         others = ", ".join(str(s) for s in self.sealed() if s != step) or "none"
         return Damaged(
             f"checkpoint {step} in {self.directory} is damaged ({fault}); the others are {others}"

@@ -28,7 +28,9 @@ def test_a_hang_ends_with_all_stacks_and_one_line():
     *stacks, last = ran.stderr.splitlines()
     assert " in hang" in "\n".join(stacks)
     assert "most recent call first" in "\n".join(stacks)
-    assert last.startswith("nothing has happened for 0.5 seconds after step 7, so this process ends")
+    assert last.startswith(
+        "nothing has happened for 0.5 seconds after step 7, so this process ends"
+    )
     assert last.endswith(" 'a b'")
 
 
