@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
