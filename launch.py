@@ -17,6 +17,7 @@ import warnings
 from absl import flags, logging
 
 from attention.arguments import parse
+from attention.training.interrupts import end_when_asked
 
 MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, FloatingPointError)
 
@@ -58,9 +59,9 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader has left, as `| head` does
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "interrupted")
+        return getattr(stop, "code", 130)
     except Exception as error:
         if os.environ.get("ATTENTION_TRACEBACK"):
             traceback.print_exc()
@@ -74,9 +75,10 @@ def main(argv: list[str]) -> int:
 
 def say(text: str) -> None:
     """One line on stderr, whatever line breaks the text has."""
-    print(f"launch.py: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(f"launch.py: {' '.join(text.splitlines())}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
+    end_when_asked()
     sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(main(sys.argv))

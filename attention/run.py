@@ -24,9 +24,11 @@ from attention.data.tokenizer import Tokenizer, train_tokenizer
 from attention.tasks.translation import Translation
 from attention.training.devices import replicate, shard_batch
 from attention.training.early_stop import EarlyStop
+from attention.training.interrupts import interrupts
 from attention.training.logs import MetricsWriter, read_metrics
 from attention.training.loop import train as loop
 from attention.training.step import TrainState, create_state, make_train_step
+from attention.training.watchdog import watchdog
 from attention.workdir import claimed, write_config
 
 Config = dict[str, Any]
@@ -63,6 +65,7 @@ def train(
       ValueError, TypeError, NotImplementedError: the config or the data cannot be used; one line.
       OSError: files are missing, damaged or in use.
       FloatingPointError: the loss was not finite too often.
+      Interrupted: a SIGTERM or SIGINT came while it trained; the step was ended and saved.
     """
     checks.check(config)
     if final_split not in FINAL_SPLITS:
@@ -156,7 +159,18 @@ def _train(setup: _Setup, path: Path) -> None:
             say(f"resumed at step {start} of {settings['steps']}")
         # Under the mesh, kernels keep each device's rows where they are.
         writing = MetricsWriter(path, steps=settings["steps"], resume_step=start)
-        with jax.set_mesh(setup.devices), writing as writer:
+        guarding = watchdog(settings["watchdog_seconds"])
+        with jax.set_mesh(setup.devices), writing as writer, interrupts() as asked, guarding as dog:
+            evaluate = _evaluation(setup, path, writer)
+
+            def on_step(step: int, metrics: dict[str, float]) -> None:
+                dog.pet(f"step {step}")
+                writer.step(step, metrics)
+
+            def on_eval(step: int, state: TrainState) -> float:
+                with dog.asleep():
+                    return evaluate(step, state)
+
             finished = loop(
                 state,
                 make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate),
@@ -167,15 +181,18 @@ def _train(setup: _Setup, path: Path) -> None:
                 log_every=settings["log_every"],
                 eval_every=settings["eval_every"],
                 checkpoint_every=settings["checkpoint_every"],
-                on_step=writer.step,
+                on_step=on_step,
                 on_log=writer.log,
-                on_eval=_evaluation(setup, path, writer),
+                on_eval=on_eval,
                 on_save=checkpoints.save,
                 early_stop=EarlyStop(settings["patience"] or None, trained.metric_mode(config)),
                 max_skipped=settings["max_skipped"],
+                should_stop=asked,
             )
             if finished.reason == "patience":
                 writer.say(f"stopped at step {finished.step}: the score no longer rises")
+            checkpoints.wait()
+        asked.raise_if_asked(f" at step {finished.step}, which is saved")
 
 
 def _start(setup: _Setup) -> TrainState:

@@ -103,6 +103,9 @@ SCHEMA: dict[str, Key] = {
     "train.log_every": Key(50, "updates between lines of metrics", low=1, resume=True),
     "train.patience": Key(0, "evaluations without a better score; 0: never stop early", low=0),
     "train.max_skipped": Key(10, "non-finite updates in a row that stop the run", low=1),
+    "train.watchdog_seconds": Key(
+        1_800, "seconds without a finished step until train gives up; 0: never", low=0, resume=True
+    ),
     "train.dtype": Key("float32", "compute dtype", choices=("float32", "bfloat16")),
     "noise.kind": Key("none", "what the decoder reads", choices=("none", "scheduled")),
     "noise.schedule": Key(

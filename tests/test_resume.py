@@ -1,20 +1,25 @@
 """Killed at any step and started again, or on many devices, a run comes to the same losses."""
 
+import contextlib
 import json
 import pathlib
 import random
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from attention.training import seals
 from attention.training.logs import read_metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-STEPS, KILLS = 80, 5
 NOISY = [
     "--config.noise.kind=scheduled",
     "--config.noise.k=20",
@@ -46,10 +51,13 @@ def last_step(workdir):
         return 0
 
 
-def kill_after(process, workdir, step):
-    """Kills a training once it has logged a step; asserts that it was then in its midst."""
-    deadline = time.monotonic() + 120
-    while last_step(workdir) < step:
+def kill_after(process, workdir, step, steps, *, saving):
+    """Kills a training once it has logged a step; asserts that it was then in its midst.
+
+    With ``saving``, waits further, until a save has begun.
+    """
+    deadline = time.monotonic() + 300
+    while last_step(workdir) < step or (saving and not in_a_save(workdir)):
         assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -57,44 +65,160 @@ def kill_after(process, workdir, step):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     reached = last_step(workdir)
-    assert step <= reached < STEPS
+    assert step <= reached < steps
     return reached
 
 
-@pytest.mark.slow
-def test_killed_at_five_random_steps_the_losses_are_those_of_an_uninterrupted_run(tiny, tmp_path):
+def in_a_save(workdir):
+    return any((workdir / "checkpoints").glob("saving.*"))
+
+
+@pytest.mark.parametrize(
+    ("kills", "steps"),
+    [
+        pytest.param(5, 80, marks=pytest.mark.slow),
+        pytest.param(20, 260, marks=pytest.mark.long),
+    ],
+)
+def test_killed_at_random_steps_the_losses_are_those_of_an_uninterrupted_run(
+    tiny, tmp_path, kills, steps
+):
     arguments = [
         *tiny,
         *NOISY,
-        f"--config.train.steps={STEPS}",
+        f"--config.train.steps={steps}",
         "--config.train.checkpoint_every=3",
-        "--config.train.eval_every=40",
+        f"--config.train.eval_every={steps // 2}",
     ]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     seed = random.randrange(1 << 32)
     print("seed of the kills:", seed)  # shown if the test fails
     chance = random.Random(seed)
-    width = (STEPS - 10) // KILLS
+    width = (steps - 20) // kills
     with start(arguments, whole) as uninterrupted:
-        reached, resumed = 0, []
-        for number in range(KILLS):
+        reached, resumed, in_saves = 0, [], 0
+        for number in range(kills):
             step = max(reached + 1, number * width + chance.randint(1, width))
-            reached = kill_after(start(arguments, broken), broken, step)
-            resumed.append(max(int(p.name) for p in saved(broken)) if saved(broken) else 0)
-        assert start(arguments, broken).wait(timeout=120) == 0
-        assert uninterrupted.wait(timeout=120) == 0
-    assert len({*resumed} - {0}) >= 3, f"the run went on from {resumed}: too few checkpoints"
+            process = start(arguments, broken)
+            reached = kill_after(process, broken, step, steps, saving=number % 2)
+            resumed.append(max((int(path.name) for path in saved(broken)), default=0))
+            in_saves += in_a_save(broken)
+        assert start(arguments, broken).wait(timeout=300) == 0
+        assert uninterrupted.wait(timeout=300) == 0
+    assert in_saves >= kills // 4, f"only {in_saves} of {kills} kills fell into a save"
+    assert len({*resumed} - {0}) >= kills // 2, f"went on from {resumed}: too few checkpoints"
+    assert_same_runs(whole, broken, steps)
+
+
+def assert_same_runs(whole, broken, steps):
+    """Bit for bit: every loss, the last state with optimiser and rng, where the data stands."""
     expected = losses(whole)
-    assert [row["step"] for row in expected if "train/loss" in row] == [*range(1, STEPS + 1)]
+    assert [row["step"] for row in expected if "train/loss" in row] == [*range(1, steps + 1)]
     assert losses(broken) == expected
     reports = [last_report(workdir) for workdir in (whole, broken)]
     assert reports[0] == reports[1]
+    ends = [workdir / "checkpoints" / str(steps) for workdir in (whole, broken)]
+    notes = [json.loads((end / "notes.json").read_text()) for end in ends]
+    assert notes[0] == notes[1]
+    with ocp.StandardCheckpointer() as reader:
+        states = [reader.restore(end / "state") for end in ends]
+    jax.tree.map(np.testing.assert_array_equal, *states)
 
 
 def saved(workdir):
     """The checkpoints that are whole."""
-    steps = (workdir / "checkpoints").glob("*/manifest/metadata")
-    return [path.parent.parent for path in steps if path.parent.parent.name.isdecimal()]
+    return [path.parent for path in (workdir / "checkpoints").glob("[0-9]*/SHA256SUMS")]
+
+
+def wait_until(happened, process):
+    """Waits for something to happen while a process runs."""
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_stopped_by_signals_at_any_time_nothing_is_lost(tiny, tmp_path):
+    """In its steps by both, while it sets up, and in the final evaluation."""
+    steps = 60
+    arguments = [*tiny, *NOISY, f"--config.train.steps={steps}", "--config.train.eval_every=30"]
+    whole, stopped = tmp_path / "whole", tmp_path / "it's  stopped"
+    log = tmp_path / f"{stopped.name}.log"
+    with start(arguments, whole) as uninterrupted:
+        for when, number in (
+            (lambda: log.exists() and "data: " in log.read_text(), signal.SIGINT),
+            (lambda: last_step(stopped) >= 7, signal.SIGTERM),
+            (lambda: last_step(stopped) >= 40, signal.SIGINT),
+            (lambda: "loss curve: " in log.read_text(), signal.SIGTERM),
+        ):
+            process = start(arguments, stopped)
+            wait_until(when, process)
+            process.send_signal(number)
+            assert process.wait(timeout=120) == 128 + number
+            line = log.read_text().splitlines()[-1]
+            done, _, command = line.partition("; to go on: ")
+            assert shlex.split(command) == [sys.executable, *process.args[1:]]
+            if found := re.search(r"at step (\d+), which is saved$", done):
+                last = int(found[1])
+                assert last == last_step(stopped) == max(int(p.name) for p in saved(stopped))
+            assert done.startswith(f"launch.py: stopped by {number.name}")
+        with log.open("ab") as stream:
+            assert subprocess.run(command, shell=True, cwd=ROOT, stdout=stream).returncode == 0
+        assert uninterrupted.wait(timeout=300) == 0
+    assert len(re.findall(r"at step \d+, which is saved", log.read_text())) == 2
+    assert_same_runs(whole, stopped, steps)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a few megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("log_every", [1, 100_000])
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(
+    tiny, small_disk, tmp_path, log_every
+):
+    """Whether it is metrics that find no place or a checkpoint."""
+    workdir, filler = small_disk / "run", small_disk / "filler"
+    arguments = [*tiny, f"--config.train.log_every={log_every}"]
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "launch.py", *arguments, "--config.train.steps=1000000",
+             f"--workdir={workdir}"],
+            cwd=ROOT, stdout=stream, stderr=stream,
+        )  # fmt: skip
+    wait_until(lambda: saved(workdir), process)
+    with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+    assert process.wait(timeout=120) == 2
+    last = log.read_text().splitlines()[-1]
+    assert re.match(
+        r"launch.py: .* (cannot be written|could not be saved).* \(.*No space left", last
+    )
+    filler.unlink()
+    step = max(int(path.name) for path in saved(workdir))
+    seals.check(workdir / "checkpoints" / str(step))
+    with log.open("wb") as stream:
+        command = [sys.executable, "launch.py", *arguments, f"--config.train.steps={step + 5}"]
+        command += [f"--workdir={workdir}"]
+        assert subprocess.run(command, cwd=ROOT, stdout=stream, stderr=stream).returncode == 0
+    assert f"resumed at step {step} of {step + 5}" in log.read_text()
 
 
 def last_report(workdir):

@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import os
 import pathlib
+import socket
 import warnings
 
 import pytest
@@ -41,6 +43,14 @@ def test_the_lock_is_freed_when_training_fails(tmp_path):
         raise RuntimeError
     with (tmp_path / "lock").open() as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_that_a_dead_process_left_is_taken_over(tmp_path):
+    (tmp_path / "lock").write_text("process 4194305 on elsewhere\n")
+    with workdir.claimed(tmp_path, config()):
+        assert f"process {os.getpid()} on {socket.gethostname()}\n" == (
+            (tmp_path / "lock").read_text()
+        )
 
 
 def test_the_config_comes_back(tmp_path):

@@ -2,18 +2,18 @@
 
 import dataclasses
 import math
-import time
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from attention.training import manifests
 from attention.training.step import TrainState
+from attention.training.step_directories import Damaged, StepDirectories
 
 
 class Restored(NamedTuple):
@@ -27,9 +27,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run, a directory each, named by step.
 
-    A step's directory appears whole or not at all, whenever the process is killed. Kept are the
-    latest ``max(keep, average)`` and the one with the best score. Beside the state stands a
-    SHA-256 of every array, which ``restore`` checks.
+    A step's directory appears whole and sealed (see ``seals``) or not at all, whenever the process
+    is killed: it is written under another name, and only once it is there are older ones deleted.
+    Kept are the latest ``max(keep, average)`` and the one with the best score.
 
     Args:
       directory: made if it is not there.
@@ -57,53 +57,22 @@ class Checkpoints:
         if metric_mode not in ("max", "min"):
             raise ValueError(f"metric_mode must be 'max' or 'min', got {metric_mode!r}")
         self.directory = Path(directory).absolute()
-        self.average = average
-        if read_only and not self.directory.is_dir():
-            raise FileNotFoundError(f"no checkpoints in {self.directory}: the run has none yet")
+        self._keep, self._average = max(keep, average), average
         self._read_only = read_only
-        worst = -math.inf if metric_mode == "max" else math.inf
-
-        def score(metrics: dict[str, float | None]) -> float:
-            return worst if metrics["score"] is None else metrics["score"]
-
-        options = ocp.CheckpointManagerOptions(
-            best_fn=score,
-            best_mode=metric_mode,
-            create=not read_only,
-            read_only=read_only,
-            cleanup_tmp_directories=not read_only,
-            enable_background_delete=False,
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(max(keep, average)),
-                    policies.BestN(
-                        get_metric_fn=score,
-                        reverse=metric_mode == "min",
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
-        )
+        self._steps = StepDirectories(self.directory, 1 if metric_mode == "max" else -1)
         if not read_only:
-            self._set_aside_incomplete()
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=options,
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "data": ocp.JsonCheckpointHandler(),
-                "manifest": ocp.JsonCheckpointHandler(),
-            },
-        )
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._steps.clean()
+        elif not self.directory.is_dir():
+            raise FileNotFoundError(f"no checkpoints in {self.directory}: the run has none yet")
+        self._arrays = ocp.StandardCheckpointer()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._saving: Future[None] | None = None
 
     def steps(self) -> tuple[int, ...]:
-        """Returns the steps that can be restored, in order, once nothing is being saved."""
-        if self._read_only:
-            self._manager.reload()
-        else:
-            self.wait()
-        return tuple(sorted(s for s in self._manager.all_steps() if self._is_complete(s)))
+        """Returns the steps that are saved, in order, once nothing is being saved."""
+        self.wait()
+        return self._steps.sealed()
 
     def save(
         self, step: int, state: TrainState, data_state: Any, score: float | None = None
@@ -118,32 +87,32 @@ class Checkpoints:
 
         Raises:
           ValueError: if the step is not above the last, or the score is not finite.
-          RuntimeError: if an earlier save failed.
+          OSError: if this or an earlier save failed, as on a full disk.
         """
         if score is not None and not math.isfinite(score):
             raise ValueError(f"score of step {step} must be finite, got {score}")
-        self.wait()
-        tree = manifests.as_saved(state)
-        notes = {"data_state": data_state, "rng_impl": str(jax.random.key_impl(state.rng))}
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(tree),
-                data=ocp.args.JsonSave(notes),
-                manifest=ocp.args.JsonSave(manifests.describe(tree)),
-            ),
-            metrics={"score": None if score is None else float(score)},
-        )
-        if not saved:
-            last = self._manager.latest_step()
+        if step <= (last := max(self.steps(), default=-1)):
             raise ValueError(f"step must be above the last saved step {last}, got {step}")
+        tree = manifests.as_saved(state)
+        notes = {
+            "data_state": data_state,
+            "score": None if score is None else float(score),
+            "rng_impl": str(jax.random.key_impl(state.rng)),
+            "arrays": manifests.describe(tree),
+        }
+        try:
+            path = self._steps.begin(step, notes)
+            self._arrays.save(path / "state", tree)
+        except Exception as error:
+            raise self._not_saved(step, error) from error
+        self._saving = self._thread.submit(self._finish, step, path)
 
     def restore(self, which: str | int, abstract_state: TrainState) -> Restored:
         """Reads a checkpoint.
 
         Args:
-          which: "latest", "best" (by score), "average" (the latest, but with the mean of the
-            params of the last ``average`` checkpoints), or a step.
+          which: "latest" (of those that are not damaged), "best" (by score), "average" (the
+            latest, but with the mean of the params of the last ``average``), or a step.
           abstract_state: a state, or its ``jax.ShapeDtypeStruct``s, whose shapes, dtypes and
             shardings the result has.
 
@@ -153,19 +122,20 @@ class Checkpoints:
         Raises:
           FileNotFoundError: if there is no such checkpoint.
           ValueError: if the checkpoint is of another model, or ``which`` is not understood.
-          OSError: if the checkpoint is damaged.
+          OSError: if the checkpoint is damaged; the text names the file.
         """
-        step = self._find(which)
-        restored = self._read(step, abstract_state)
-        if which != "average":
+        steps = self._find(which)
+        if which == "latest":
+            return self._read_first(steps, abstract_state)
+        restored = self._read(steps[0], abstract_state)
+        if len(steps) == 1:
             return restored
-        last = self.steps()[-self.average :]
         total = jax.tree.map(lambda p: np.asarray(p, np.float64), restored.state.params)
-        for other in last[:-1]:
+        for other in steps[1:]:
             params = self._read(other, abstract_state).state.params
             total = jax.tree.map(lambda t, p: t + np.asarray(p, np.float64), total, params)
         params = jax.tree.map(
-            lambda t, p: jax.device_put((t / len(last)).astype(p.dtype), p.sharding),
+            lambda t, p: jax.device_put((t / len(steps)).astype(p.dtype), p.sharding),
             total,
             restored.state.params,
         )
@@ -173,11 +143,17 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Waits until what is being saved is on disk; raises what went wrong there."""
-        self._manager.wait_until_finished()
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
 
     def close(self) -> None:
         """Waits, then lets go of the directory."""
-        self._manager.close()
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+            self._arrays.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -185,7 +161,25 @@ class Checkpoints:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _find(self, which: str | int) -> int:
+    def _finish(self, step: int, path: Path) -> None:
+        """Seals what is being saved and gives it its name; then deletes what is not kept."""
+        try:
+            self._arrays.wait_until_finished()
+            self._steps.finish(step, path)
+        except Exception as error:
+            raise self._not_saved(step, error) from error
+        self._steps.prune(self._keep)
+
+    def _not_saved(self, step: int, error: Exception) -> OSError:
+        there = ", ".join(map(str, self._steps.sealed())) or "none"
+        return OSError(
+            f"checkpoint {step} could not be saved in {self.directory}"
+            f" ({' '.join(str(error).split())[:300]}); those saved before are whole: {there};"
+            " make room or mend the disk, and start again"
+        )
+
+    def _find(self, which: str | int) -> list[int]:
+        """The steps that are asked for, the one that counts first."""
         steps = self.steps()
         there = f"available in {self.directory}: {', '.join(map(str, steps)) or 'none'}"
         if isinstance(which, str) and which not in ("latest", "best", "average"):
@@ -195,53 +189,42 @@ class Checkpoints:
                 )
             which = int(which)
         if isinstance(which, int):
-            if which not in steps:
+            if which not in self._steps.numbered():
                 raise FileNotFoundError(f"no checkpoint of step {which}; {there}")
-            return which
+            return [which]
+        if which == "latest" and (numbered := self._steps.numbered()):
+            return [*reversed(numbered)]
         if not steps:
             raise FileNotFoundError(f"no checkpoints in {self.directory}: train first")
-        if which != "best":
-            return steps[-1]
-        best = self._manager.best_step()
-        if best not in steps or self._manager.metrics(best)["score"] is None:
+        if which == "average":
+            return [*reversed(steps[-self._average :])]
+        best = self._steps.best(strict=True)
+        if best is None:
             raise FileNotFoundError(f"no checkpoint has a score, so none is best; {there}")
-        return best
+        return [best]
+
+    def _read_first(self, steps: list[int], abstract_state: TrainState) -> Restored:
+        """Reads the first that is not damaged; a training moves those before it aside."""
+        damaged: list[tuple[int, Damaged]] = []
+        for step in steps:
+            try:
+                restored = self._read(step, abstract_state)
+            except Damaged as error:
+                damaged.append((step, error))
+                continue
+            for bad, error in damaged:
+                warnings.warn(f"checkpoint {step} is used: {error}", stacklevel=3)
+                if not self._read_only:
+                    self._steps.move_aside(bad)
+            return restored
+        raise damaged[0][1]
 
     def _read(self, step: int, abstract_state: TrainState) -> Restored:
-        try:
-            notes = self._restore(
-                step, manifest=ocp.args.JsonRestore(), data=ocp.args.JsonRestore()
-            )
-        except Exception as error:
-            raise self._damaged(step, error) from error
+        self._steps.check(step)
+        notes = self._steps.notes(step)
         abstract = jax.tree.map(manifests.abstract_leaf, manifests.as_saved(abstract_state))
-        manifests.check_same_model(notes["manifest"], abstract, f"checkpoint {step}")
-        try:
-            tree = self._restore(step, state=ocp.args.StandardRestore(abstract))["state"]
-            manifests.check_intact(notes["manifest"], tree)
-        except Exception as error:
-            raise self._damaged(step, error) from error
-        rng = jax.random.wrap_key_data(tree.pop("rng"), impl=notes["data"]["rng_impl"])
-        return Restored(TrainState(rng=rng, **tree), notes["data"]["data_state"], step)
-
-    def _restore(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
-        return self._manager.restore(step, args=ocp.args.Composite(**items))
-
-    def _damaged(self, step: int, error: Exception) -> OSError:
-        others = ", ".join(str(s) for s in self.steps() if s != step) or "none"
-        reason = " ".join(str(error).split())[:200]
-        return OSError(
-            f"checkpoint {step} in {self.directory} is damaged ({reason});"
-            f" remove it and use another: {others}"
-        )
-
-    def _is_complete(self, step: int) -> bool:
-        return (self.directory / str(step) / "manifest" / "metadata").is_file()
-
-    def _set_aside_incomplete(self) -> None:
-        """Renames step directories that this class did not finish (copied in part, say)."""
-        for path in self.directory.glob("[0-9]*"):
-            if path.name.isdecimal() and not self._is_complete(int(path.name)):
-                aside = path.with_name(f"incomplete.{path.name}.{time.time_ns()}")
-                path.rename(aside)
-                warnings.warn(f"checkpoint {path} is incomplete: moved to {aside}", stacklevel=3)
+        expected = manifests.describe(abstract)
+        manifests.check_same_model(notes["arrays"], expected, f"checkpoint {step}")
+        tree = self._arrays.restore(self._steps.path(step) / "state", abstract)
+        rng = jax.random.wrap_key_data(tree.pop("rng"), impl=notes["rng_impl"])
+        return Restored(TrainState(rng=rng, **tree), notes["data_state"], step)

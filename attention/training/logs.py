@@ -1,9 +1,11 @@
 """Where metrics go: metrics.jsonl, TensorBoard, and a line or a bar for whoever watches."""
 
+import contextlib
 import json
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,25 +36,38 @@ class MetricsWriter:
         resume_step: int = 0,
         stream: TextIO | None = None,
     ):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
 
         self._steps = steps
         self._stream = sys.stderr if stream is None else stream
         path = Path(workdir) / "metrics.jsonl"
         _drop_after(path, resume_step)
         self._file = path.open("a", encoding="utf-8")
-        purge = resume_step + 1 if resume_step else None
-        self._board = SummaryWriter(str(Path(workdir) / "tb"), purge_step=purge)
+        (Path(workdir) / "tb").mkdir(exist_ok=True)
+        # Not SummaryWriter: when its thread dies, as on a full disk, its callers wait for ever.
+        self._board = EventsWriter(str(Path(workdir) / "tb" / "events"))
+        if resume_step:
+            self._board.write_event(_resumed(resume_step + 1))
         self._bar = self._make_bar(resume_step) if self._stream.isatty() else None
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line to metrics.jsonl, flushed, and the same to TensorBoard."""
+        try:
+            self._write(step, metrics)
+        except OSError as error:
+            raise type(error)(
+                f"{self._file.name} or tb/ cannot be written ({error.strerror}); make room or mend"
+                " the disk, and start again"
+            ) from None
+
+    def _write(self, step: int, metrics: Mapping[str, float]) -> None:
         line: dict[str, Any] = {"step": step}
         for name, value in metrics.items():
             line[name] = float(value) if math.isfinite(value) else None
-            self._board.add_scalar(name, float(value), step)
+            self._board.write_event(_scalar(step, name, float(value)))
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
+        self._board.flush()
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Moves the bar, if there is one; fit for ``train(on_step=...)``."""
@@ -78,8 +93,9 @@ class MetricsWriter:
         """Flushes and closes everything."""
         if self._bar is not None:
             self._bar.close()
-        self._file.close()
-        self._board.close()
+        for part in (self._file, self._board):
+            with contextlib.suppress(OSError):  # what could not be flushed has told so before
+                part.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self
@@ -98,6 +114,21 @@ class MetricsWriter:
             dynamic_ncols=True,
             bar_format="{n_fmt}/{total_fmt} |{bar}| {remaining} left, {postfix}",
         )
+
+
+def _scalar(step: int, name: str, value: float) -> Any:
+    """One value, as TensorBoard reads it."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar
+
+    return Event(step=step, wall_time=time.time(), summary=scalar(name, value))
+
+
+def _resumed(step: int) -> Any:
+    """What makes TensorBoard drop what came at this step and later."""
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    return Event(step=step, wall_time=time.time(), session_log=SessionLog(status=SessionLog.START))
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, float | None]]:

@@ -75,7 +75,7 @@ def train(
       on_save: saves the state with ``position`` (JSON-able) and, if just evaluated, the score.
       early_stop: when to give up.
       max_skipped: how many steps in a row may be not finite before training stops.
-      should_stop: asked after every step; True saves and returns.
+      should_stop: asked after every step and every save; True saves and returns.
 
     Returns:
       The last state, its step and why it is the last.
@@ -109,6 +109,7 @@ def train(
         if score is not None:
             early_stop.see(score)
         _save(number, state, batches, score, early_stop, on_save)
+        stopped = stopped or should_stop()  # it may have been asked meanwhile
         meter.resume_clock()
     meter.flush()
     reason = "stopped" if stopped else "steps" if number >= steps else "patience"

@@ -76,17 +76,27 @@ def test_any_config_file_is_read_or_refused(data, stranger):
 
 
 STEPS = st.sampled_from(
-    ["1", "5", "05", "-1", "1e3", "5.orbax-checkpoint-tmp-3", "incomplete.5.1", "9" * 30, "x", "٣"]
+    [
+        "1",
+        "5",
+        "05",
+        "-1",
+        "1e3",
+        "5.orbax-checkpoint-tmp-3",
+        "damaged.5.1",
+        "saving.5",
+        "9" * 30,
+        "x",
+        "٣",
+    ]
 )
 INSIDE = st.sampled_from(
     [
-        *("manifest/metadata", "state/_METADATA", "state/manifest.ocdbt", "data/metadata", "x"),
+        *("SHA256SUMS", "state/_METADATA", "state/manifest.ocdbt", "notes.json", "x"),
         *(
             "_CHECKPOINT_METADATA",
-            "metrics/metrics",
-            "metrics",
+            "state",
             "commit_success.txt",
-            "files.sha256",
         ),
     ]
 )

@@ -1,10 +1,12 @@
 """What is saved comes back bit for bit, or not at all."""
 
 import dataclasses
-import json
+import errno
 import os
 import pathlib
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.training import manifests
+from attention.training import seals
 from attention.training.checkpoints import Checkpoints
 from attention.training.step import create_state, make_train_step
 
@@ -134,72 +136,160 @@ def test_another_model(tmp_path, trained):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, trained, None)
         other = dataclasses.replace(trained, params=trained.params | {"new": jnp.ones(1)})
-        with pytest.raises(ValueError, match="params/new is in this model but not in checkpoint 1"):
+        message = (
+            "checkpoint 1 is of another model, 1 array differs: "
+            r"params/new: saved nothing, expected float32\[1\]$"
+        )
+        with pytest.raises(ValueError, match=message):
             checkpoints.restore(1, other)
         half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), trained.params)
-        message = r"params/dense/bias is float32\[13\] there, bfloat16\[13\] here"
-        with pytest.raises(ValueError, match=message):
-            checkpoints.restore(1, dataclasses.replace(trained, params=half))
+        with pytest.raises(ValueError, match="3 arrays differ: params/dense/bias: saved") as error:
+            checkpoints.restore("latest", dataclasses.replace(trained, params=half))
+        for path, shape in (("dense/bias", "[13]"), ("dense/kernel", "[8, 13]")):
+            line = f"params/{path}: saved float32{shape}, expected bfloat16{shape}"
+            assert line in str(error.value)
 
 
-def test_a_flipped_bit_is_noticed(tmp_path, trained):
-    noisy = jax.tree.map(lambda p: jax.random.normal(jax.random.key(1), p.shape), trained.params)
-    state = dataclasses.replace(trained, params=noisy)
-    complaints = []
+def test_another_optimiser_and_ten_of_many_differences(tmp_path, trained):
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state, None)
-        checkpoints.wait()
-        for path in (tmp_path / "1" / "state").rglob("d/*"):
-            intact = path.read_bytes()
-            middle = len(intact) // 2
-            path.write_bytes(intact[:middle] + bytes([intact[middle] ^ 1]) + intact[middle + 1 :])
-            try:
-                assert_same(checkpoints.restore(1, state).state, state)  # a copy not read
-            except OSError as error:
-                complaints.append(str(error))
-            path.write_bytes(intact)
-        assert_same(checkpoints.restore(1, state).state, state)
-    assert complaints
-    for complaint in complaints:
-        assert complaint.startswith(f"checkpoint 1 in {tmp_path} is damaged (")
-        assert "\n" not in complaint
+        checkpoints.save(1, trained, None)
+        other = dataclasses.replace(trained, opt_state={"momentum": jnp.ones(3)})
+        with pytest.raises(ValueError, match=r"opt_state/\S+: saved float32\S+, expected nothing"):
+            checkpoints.restore(1, other)
+        many = dataclasses.replace(trained, params={f"{n:02}": jnp.ones(n) for n in range(17)})
+        with pytest.raises(ValueError, match=r"20 arrays differ: .*; and 10 more$") as error:
+            checkpoints.restore(1, many)
+    assert str(error.value).count(": saved ") == 10
 
 
-def test_restoring_checks_the_manifest(tmp_path, trained):
+def harm(path, way, chance):
+    """Does one kind of damage to a file."""
+    content = path.read_bytes()
+    if way == "flip":
+        byte = chance.randrange(len(content))
+        changed = content[byte] ^ 1 << chance.randrange(8)
+        path.write_bytes(content[:byte] + bytes([changed]) + content[byte + 1 :])
+    elif way == "cut":
+        path.write_bytes(content[: chance.randrange(len(content))])
+    elif way == "remove":
+        path.unlink()
+    else:
+        path.with_name("extra").write_bytes(b"")
+
+
+@pytest.mark.parametrize("way", ["flip", "cut", "remove", "add"])
+def test_damage_to_any_file_is_found_named_and_passed_over(tmp_path, trained, way):
+    seed = random.randrange(1 << 32)
+    print("seed:", seed)
+    chance = random.Random(seed)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, trained, {"at": step}, score=step)
+    reader = Checkpoints(tmp_path, keep=2, read_only=True)
+    files = sorted(path for path in (tmp_path / "2").rglob("*") if path.is_file())
+    assert len(files) > 10
+    for path in files:
+        intact = path.read_bytes()
+        harm(path, way, chance)
+        name = path.with_name("extra") if way == "add" else path
+        named = re.escape(f"{name.relative_to(tmp_path / '2')} ") + "(has changed|is missing|is ex)"
+        place = re.escape(f"checkpoint 2 in {tmp_path} is damaged (") + named
+        with pytest.raises(OSError, match=place) as error:
+            reader.restore(2, trained)
+        assert str(error.value).endswith("; the others are 1")
+        with pytest.warns(UserWarning, match="checkpoint 1 is used: " + place):
+            assert reader.restore("latest", trained).data_state == {"at": 1}
+        path.write_bytes(intact)
+        path.with_name("extra").unlink(missing_ok=True)
+    assert_same(reader.restore("best", trained).state, trained)
+    reader.close()
+
+
+def test_a_training_moves_the_damaged_aside_and_saves_that_step_anew(tmp_path, trained):
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, trained, None)
+        assert checkpoints.steps() == (1, 2, 3)
+        (tmp_path / "3" / "notes.json").write_text("{}")
+        (tmp_path / "2" / "more").touch()
+        with pytest.warns(UserWarning, match="checkpoint 1 is used: checkpoint [23] .* damaged"):
+            assert checkpoints.restore("latest", trained).step == 1
+        assert checkpoints.steps() == (1,)
+        checkpoints.save(2, trained, None)
+        assert checkpoints.restore("latest", trained).step == 2
+    assert len(list(tmp_path.glob("damaged.[23].*"))) == 2
+
+
+def test_where_all_are_damaged_training_does_not_begin_anew(tmp_path, trained):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, trained, None)
         checkpoints.wait()
-        path = tmp_path / "1" / "manifest" / "metadata"
-        manifest = json.loads(path.read_text())
-        manifest["params/dense/bias"]["sha256"] = "0" * 64
-        path.write_text(json.dumps(manifest))
-        with pytest.raises(OSError, match=r"is damaged \(the SHA-256 of params/dense/bias"):
-            checkpoints.restore(1, trained)
+        (tmp_path / "1" / "more").touch()
+        with pytest.raises(OSError, match=r"1 in .* is damaged \(more is extra\); .* are none$"):
+            checkpoints.restore("latest", trained)
+        assert checkpoints.steps() == (1,)
 
 
-def test_a_changed_array_is_noticed(trained):
-    manifest = manifests.describe(trained.params)
-    bias = np.asarray(trained.params["dense"]["bias"]).copy()
-    bias.view(np.uint8)[5] ^= 1
-    changed = trained.params | {"dense": trained.params["dense"] | {"bias": jnp.asarray(bias)}}
-    manifests.check_intact(manifest, trained.params)
-    with pytest.raises(OSError, match="the SHA-256 of dense/bias"):
-        manifests.check_intact(manifest, changed)
+def test_best_is_not_told_where_a_score_is_damaged(tmp_path, trained):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step, score in ((1, 0.9), (2, 0.5)):
+            checkpoints.save(step, trained, None, score=score)
+        checkpoints.wait()
+        notes = tmp_path / "1" / "notes.json"
+        notes.write_text(notes.read_text().replace("0.9", "0.1"))
+        with pytest.raises(OSError, match=r"checkpoint 1 .* \(notes.json has changed\)"):
+            checkpoints.restore("best", trained)
+        checkpoints.save(3, trained, None)  # and does no harm to the training
+        assert checkpoints.steps() == (2, 3)
 
 
-def test_a_directory_copied_in_part_is_set_aside(tmp_path, trained):
+def test_a_directory_half_written_is_no_checkpoint(tmp_path, trained):
     with Checkpoints(tmp_path, keep=3) as checkpoints:
         checkpoints.save(1, trained, None)
     (tmp_path / "2" / "state").mkdir(parents=True)
+    (tmp_path / "3").mkdir()
+    for left in ("saving.4", "deleting.5"):
+        shutil.copytree(tmp_path / "1", tmp_path / left)
     with Checkpoints(tmp_path, keep=3, read_only=True) as checkpoints:
         assert checkpoints.steps() == (1,)
-        assert checkpoints.restore("latest", trained).step == 1
-    with pytest.warns(UserWarning, match="2 is incomplete: moved to"):
+        with pytest.warns(UserWarning, match="checkpoint 1 is used"):
+            assert checkpoints.restore("latest", trained).step == 1
+        with pytest.raises(OSError, match=r"2 in .* is damaged \(SHA256SUMS is missing\)"):
+            checkpoints.restore(2, trained)
+    with pytest.warns(UserWarning, match=r"checkpoint [23] in .* \(SHA256SUMS is missing\)"):
         checkpoints = Checkpoints(tmp_path, keep=3)
     with checkpoints:
         assert checkpoints.steps() == (1,)
         checkpoints.save(2, trained, None)
-    assert len(list(tmp_path.glob("incomplete.2.*"))) == 1
+    names = sorted(path.name.partition(".17")[0] for path in tmp_path.iterdir())
+    assert names == ["1", "2", "damaged.2", "damaged.3"]
+
+
+@pytest.mark.parametrize("where", ["save", "_finish"])
+def test_a_save_that_fails_says_so_and_leaves_the_last(tmp_path, trained, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, trained, None)
+        checkpoints.wait()
+        with monkeypatch.context() as patch:
+            if where == "save":
+                patch.setattr(pathlib.Path, "write_text", full)
+            else:
+                patch.setattr(pathlib.Path, "rename", full)
+            message = (
+                r"checkpoint 2 could not be saved in .*No space left on device\); "
+                "those saved before are whole: 1; make room"
+            )
+            if where == "_finish":
+                checkpoints.save(2, trained, None)
+            with pytest.raises(OSError, match=message):
+                checkpoints.wait() if where == "_finish" else checkpoints.save(2, trained, None)
+        assert_same(checkpoints.restore("latest", trained).state, trained)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(2, trained, None)
+        assert checkpoints.steps() == (2,)
 
 
 def test_refused(tmp_path, trained):
@@ -218,11 +308,11 @@ def test_refused(tmp_path, trained):
 SAVER = """
 import runpy, sys
 import jax
-from attention.training import manifests
+from attention.training import seals
 from attention.training.checkpoints import Checkpoints
 toy = type("toy", (), runpy.run_path("tests/training/toy.py"))
 state = toy.state(toy.make_optimiser())
-checkpoints = Checkpoints(sys.argv[1], keep=2)
+checkpoints = Checkpoints(sys.argv[1])
 start = max(checkpoints.steps(), default=0)
 for step in range(start + 1, 10_000):
     checkpoints.save(step, state, {"at": step})
@@ -245,11 +335,13 @@ def test_killed_while_saving(tmp_path, toy):
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
-        with Checkpoints(directory, keep=2, read_only=True) as checkpoints:
+        with Checkpoints(directory, read_only=True) as checkpoints:
             restored = checkpoints.restore("latest", state)
         assert began - 1 <= restored.step
         assert last < restored.step
         assert restored.data_state == {"at": restored.step}
         assert_same(restored.state, state)
         last = restored.step
-    assert all(json.loads(p.read_text()) for p in directory.glob("*/manifest/metadata"))
+    for path in directory.iterdir():
+        if path.name.isdecimal():
+            seals.check(path)

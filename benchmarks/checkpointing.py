@@ -1,0 +1,102 @@
+"""What checkpoints, logging and the watchdog add to the training steps of the quickstart.
+
+    python benchmarks/checkpointing.py [--steps=500] [--pairs=5]
+
+Runs steps with one save in their midst and lines of metrics as often as the config says, and the
+same steps with nothing of it, in turn; evaluation is left out. What is saved in the background
+takes processors from the steps beside it, and that counts; two processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from paired import paired, use_processors
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=500, help="steps a save")
+    parser.add_argument("--pairs", type=int, default=5)
+    options = parser.parse_args()
+    use_processors(2)
+    bare, whole = make(options.steps)
+    found = paired(whole, bare, pairs=options.pairs, warm_up=1)
+    print(
+        f"{options.steps} steps with one save and metrics take {found.seconds_a:.2f} s, without "
+        f"{found.seconds_b:.2f} s: a share of {1 - found.median:.1%} (median of {options.pairs} "
+        f"pairs; quartiles {1 - found.high:.1%} to {1 - found.low:.1%}); wanted: at most 5%. "
+        f"Two processors, Python {platform.python_version()}"
+    )
+
+
+def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Steps without anything beside them, and with all that a run has but evaluations."""
+    sys.path.insert(0, str(ROOT))
+    import jax
+    import jax.numpy as jnp
+
+    from attention import build, host, run, trained
+    from attention.data.batches import iterator
+    from attention.training.devices import shard_batch
+    from attention.training.logs import MetricsWriter
+    from attention.training.loop import train
+    from attention.training.step import make_train_step
+    from attention.training.watchdog import watchdog
+    from experiments.resolve import resolve
+
+    host.keep_compiled_programs()
+    host.keep_freed_memory()
+    config = resolve("experiments/quickstart.py", [])
+    with tempfile.TemporaryDirectory() as scratch:
+        setup = run._set_up(config, Path(scratch), build.devices(config))
+    start, update = run._start(setup), make_train_step(setup.task.loss, setup.optimiser)
+
+    def go(**hooks: object) -> None:
+        with jax.set_mesh(setup.devices):
+            train(
+                jax.tree.map(jnp.copy, start),
+                update,
+                iterator(setup.batches),
+                steps=steps,
+                put=lambda batch: shard_batch(batch, setup.devices),
+                log_every=config["train"]["log_every"],
+                **hooks,
+            )
+
+    def whole() -> None:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            trained.open_checkpoints(config, Path(scratch)) as checkpoints,
+            MetricsWriter(scratch, steps=steps, stream=io.StringIO()) as writer,
+            watchdog(config["train"]["watchdog_seconds"]) as dog,
+        ):
+
+            def on_step(step, metrics):
+                dog.pet(f"step {step}")
+                writer.step(step, metrics)
+
+            def on_save(step, *what):
+                if step < steps:
+                    checkpoints.save(step, *what)
+
+            go(
+                checkpoint_every=steps // 2 + 1,
+                on_save=on_save,
+                on_step=on_step,
+                on_log=writer.log,
+            )
+
+    return go, whole
+
+
+if __name__ == "__main__":
+    main()
