@@ -27,7 +27,7 @@ class Local:
       dropout_rate: share of attention weights dropped in training.
       kernel: how it is computed, see ``attention.kernels.softmax_attention``.
 
-    Cost: Q·(left + right + 1)·(D + E) multiply-adds a head; a cached step keeps left + 1 keys.
+    Cost: Q·(left + right + 1)·(D + E) multiply-adds a head; a cached step keeps ``left`` keys.
 
     Raises:
       ValueError: left or right is negative.
@@ -85,8 +85,8 @@ class Local:
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
-        """A ring for the last ``left`` + 1 positions; every leaf has the batch axis first."""
-        heads, width = sizes.kv_heads or sizes.heads, min(self.left + 1, length)
+        """A ring for the last ``left`` positions; every leaf has the batch axis first."""
+        heads, width = sizes.kv_heads or sizes.heads, max(1, min(self.left, length))
         return {
             "k_BWHD": jnp.zeros((batch, width, heads, sizes.size), dtype),
             "v_BWHE": jnp.zeros((batch, width, heads, sizes.value_size), dtype),
