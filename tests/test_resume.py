@@ -164,7 +164,7 @@ def test_stopped_by_signals_at_any_time_nothing_is_lost(tiny, tmp_path):
                 assert last == last_step(stopped) == max(int(p.name) for p in saved(stopped))
             assert done.startswith(f"launch.py: stopped by {number.name}")
         with log.open("ab") as stream:
-            assert subprocess.run(command, shell=True, cwd=ROOT, stdout=stream).returncode == 0
+            assert subprocess.run(shlex.split(command), cwd=ROOT, stdout=stream).returncode == 0
         assert uninterrupted.wait(timeout=300) == 0
     assert len(re.findall(r"at step \d+, which is saved", log.read_text())) == 2
     assert_same_runs(whole, stopped, steps)
