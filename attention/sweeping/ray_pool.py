@@ -9,6 +9,7 @@ from typing import Any
 from attention.sweeping.commands import Job, Outcome, one_line, run_job
 from attention.sweeping.spaces import Sweep
 
+_ATTEMPTS = 3  # Ray waits half a minute, which on a machine that is busy may be too short
 MISSING = (
     "--executor={0} needs ray, which is not installed: pip install -e .[sweep], or print the "
     "commands for another launcher with --executor=print"
@@ -25,6 +26,7 @@ class RayPool:
 
     Raises:
       ValueError: ray is missing, there is no cluster, or it can never have what a job needs.
+      OSError: Ray did not start.
     """
 
     def __init__(self, needs: Sweep, *, cluster: bool = False):
@@ -87,14 +89,24 @@ class RayPool:
                     "RAY_ADDRESS, or leave the flag out to start Ray on this machine alone"
                 ) from None
             return
-        self._ray.init(
-            address="local",
-            num_cpus=max(len(os.sched_getaffinity(0)), math.ceil(needs.cpus)),
-            include_dashboard=False,
-            object_store_memory=100_000_000,  # nothing but commands and lines goes through it
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                self._ray.init(
+                    address="local",
+                    num_cpus=max(_cores(), math.ceil(needs.cpus)),
+                    include_dashboard=False,
+                    object_store_memory=100_000_000,  # it holds commands and lines, nothing more
+                    _node_ip_address="127.0.0.1",
+                    **quiet,
+                )
+                return
+            except Exception as error:  # Ray has no narrower one for a start that took too long
+                self._ray.shutdown()
+                if not left:
+                    raise OSError(
+                        f"Ray did not start on this machine ({one_line(str(error))[:200]}); try "
+                        "again, or print the commands with --executor=print"
+                    ) from None
 
     def _slots(self) -> int:
         """How many jobs there is room for now."""
@@ -104,3 +116,10 @@ class RayPool:
 
     def _asked(self) -> str:
         return ", ".join(f"{much:g} {name}" for name, much in self._wanted.items() if much)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

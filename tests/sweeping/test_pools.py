@@ -1,6 +1,7 @@
 """Ray and submitit start what they are given, and survive what it does."""
 
 import sys
+import types
 
 import pytest
 
@@ -49,11 +50,26 @@ def test_ray_on_this_machine(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("default")
 def test_ray_says_what_a_machine_has_not(tmp_path):
     with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5litepod-8-head"):
         RayPool(NEEDS.needing(resources={"TPU-v5litepod-8-head": 1}))
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    starts, stops = [], []
+
+    def init(**settings):
+        starts.append(settings)
+        raise Exception("timed out\nduring startup")
+
+    ray = types.SimpleNamespace(init=init, shutdown=lambda: stops.append(1))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(OSError, match="did not start.*timed out during startup.*=print"):
+        RayPool(NEEDS)
+    assert len(starts) == len(stops) == 3
+    assert {settings["address"] for settings in starts} == {"local"}
 
 
 @pytest.mark.parametrize(
