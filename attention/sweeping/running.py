@@ -120,9 +120,7 @@ def settle(trial: Trial, outcome: Outcome) -> Row:
         except (ValueError, OSError) as error:
             reason = str(error)
         if score is None:
-            reason = (
-                reason or "it ended without a finite score, or of another version"
-            )
+            reason = reason or "it ended without a finite score, or of another version"
     write_failure(trial, reason or None)
     return Row(trial.name, trial.overrides, score, reason)
 
