@@ -44,7 +44,7 @@ from attention.training.optimiser import adam
 
 Config = Mapping[str, Any]
 
-ATTENTIONS: dict[str, type] = {"softmax": variants.Softmax}
+ATTENTIONS: dict[str, type] = {"softmax": variants.Softmax, "local": variants.Local}
 FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {
     "relu": FeedForward,
     "gelu": partial(FeedForward, activation=nn.gelu),

@@ -22,13 +22,14 @@ from attention.data.examples import Examples, encode_pairs
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import Tokenizer, train_tokenizer
 from attention.tasks.translation import Translation
+from attention.training.checkpoints import Checkpoints, Restored
 from attention.training.devices import replicate, shard_batch
 from attention.training.early_stop import EarlyStop
 from attention.training.interrupts import interrupts
 from attention.training.logs import MetricsWriter, read_metrics
 from attention.training.loop import train as loop
 from attention.training.step import TrainState, create_state, make_train_step
-from attention.training.watchdog import watchdog
+from attention.training.watchdog import Watchdog, watchdog
 from attention.workdir import claimed, write_config
 
 Config = dict[str, Any]
@@ -150,26 +151,18 @@ def _batches(config: Config, examples: Examples) -> TrainBatches:
 
 def _train(setup: _Setup, path: Path) -> None:
     """Trains from the latest checkpoint on, or from the start."""
-    config, state = setup.config, _start(setup)
-    settings, accumulate = config["train"], config["train"]["accumulate"]
+    config, settings = setup.config, setup.config["train"]
+    accumulate = settings["accumulate"]
     with trained.open_checkpoints(config, path) as checkpoints:
-        position, start = None, 0
-        if checkpoints.steps():
-            state, position, start = checkpoints.restore("latest", state)
-            say(f"resumed at step {start} of {settings['steps']}")
+        state, position, start = _start(setup, checkpoints)
         # Under the mesh, kernels keep each device's rows where they are.
         writing = MetricsWriter(path, steps=settings["steps"], resume_step=start)
         guarding = watchdog(settings["watchdog_seconds"])
         with jax.set_mesh(setup.devices), writing as writer, interrupts() as asked, guarding as dog:
-            evaluate = _evaluation(setup, path, writer)
 
             def on_step(step: int, metrics: dict[str, float]) -> None:
                 dog.pet(f"step {step}")
                 writer.step(step, metrics)
-
-            def on_eval(step: int, state: TrainState) -> float:
-                with dog.asleep():
-                    return evaluate(step, state)
 
             finished = loop(
                 state,
@@ -183,7 +176,7 @@ def _train(setup: _Setup, path: Path) -> None:
                 checkpoint_every=settings["checkpoint_every"],
                 on_step=on_step,
                 on_log=writer.log,
-                on_eval=on_eval,
+                on_eval=_evaluation(setup, path, writer, dog),
                 on_save=checkpoints.save,
                 early_stop=EarlyStop(settings["patience"] or None, trained.metric_mode(config)),
                 max_skipped=settings["max_skipped"],
@@ -195,15 +188,21 @@ def _train(setup: _Setup, path: Path) -> None:
         asked.raise_if_asked(f" at step {finished.step}, which is saved")
 
 
-def _start(setup: _Setup) -> TrainState:
-    """The state before the first step, on every device."""
+def _start(setup: _Setup, checkpoints: Checkpoints) -> Restored:
+    """The latest checkpoint, or the state before the first step; on every device."""
     rng_params, rng_train = jax.random.split(jax.random.key(setup.config["seed"]))
     params, model_state = setup.task.init(rng_params)
-    return replicate(create_state(params, model_state, setup.optimiser, rng_train), setup.devices)
+    state = create_state(params, model_state, setup.optimiser, rng_train)
+    state = replicate(state, setup.devices)
+    if not checkpoints.steps():
+        return Restored(state, None, 0)
+    restored = checkpoints.restore("latest", state)
+    say(f"resumed at step {restored.step} of {setup.config['train']['steps']}")
+    return restored
 
 
 def _evaluation(
-    setup: _Setup, path: Path, writer: MetricsWriter
+    setup: _Setup, path: Path, writer: MetricsWriter, dog: Watchdog
 ) -> Callable[[int, TrainState], float]:
     """What the loop calls to score a state on the validation split."""
     config = setup.config
@@ -212,7 +211,8 @@ def _evaluation(
     search = build.search(config, beams=config["decode"]["valid_beam"])
 
     def on_eval(step: int, state: TrainState) -> float:
-        report, hypotheses = judge.report(state.params, state.model_state, setup.valid, search)
+        with dog.asleep():
+            report, hypotheses = judge.report(state.params, state.model_state, setup.valid, search)
         trained.write_decodes(path, step, "valid", hypotheses)
         writer.write(step, {f"eval/{name}": report[name] for name in ("loss", "bleu", "chrf")})
         writer.say(

@@ -58,7 +58,9 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
     config = resolve("experiments/quickstart.py", [])
     with tempfile.TemporaryDirectory() as scratch:
         setup = run._set_up(config, Path(scratch), build.devices(config))
-    start, update = run._start(setup), make_train_step(setup.task.loss, setup.optimiser)
+        with trained.open_checkpoints(config, Path(scratch)) as none_yet:
+            start = run._start(setup, none_yet).state
+    update = make_train_step(setup.task.loss, setup.optimiser)
 
     def go(**hooks: object) -> None:
         with jax.set_mesh(setup.devices):

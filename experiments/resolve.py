@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from attention import options, schema
+from attention import build, options, schema
 from attention.parsing import parse
 from attention.spelling import nearest
 from attention.workdir import inside
@@ -25,13 +25,16 @@ def resolve(spec: str, overrides: list[str]) -> dict[str, Any]:
 
     Args:
       spec: the path of the experiment's file, and its argument after a colon if it has one.
-      overrides: ``--config.KEY=VALUE`` each.
+      overrides: ``--config.KEY=VALUE`` each; one that names another attention brings its
+        parameters, of which those that both have keep their values.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError, TypeError: the argument, a key or a value cannot be used; one line.
     """
     config = _load(spec)
+    for override in overrides:
+        _rename(override, config)
     keys = dict(options.keys(config))
     changes = dict(_change(override, keys) for override in overrides)
     return schema.unflatten(dict(schema.flatten(config)) | changes)
@@ -70,6 +73,19 @@ def _load(spec: str) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(config.to_json_best_effort())
     schema.check(plain)
     return plain
+
+
+def _rename(override: str, config: dict[str, Any]) -> None:
+    """Where a flag names another attention, gives its place that one's parameters."""
+    parts = _FLAG.fullmatch(override)
+    _, name, _, attention = parts.groups() if parts else ("",) * 4
+    place = name.removeprefix("model.").removesuffix(".name")
+    if name != f"model.{place}.name" or place not in schema.ATTENTIONS:
+        return
+    if attention in build.ATTENTIONS and attention != config["model"][place]["name"]:
+        fields = build.attention_defaults(attention, place)
+        shared = {key: value for key, value in config["model"][place].items() if key in fields}
+        config["model"][place] = fields | shared | {"name": attention}
 
 
 def _change(override: str, keys: Mapping[str, schema.Key]) -> tuple[str, Any]:

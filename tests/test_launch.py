@@ -131,7 +131,7 @@ def test_help(launched):
 
 
 COMMANDS = [
-    ([], "needs one of train, evaluate, translate, inspect, options; got none"),
+    ([], "needs one of train, sweep, evaluate, translate, inspect, options; got"),
     (["tran"], "got tran"),
     (["train", "evaluate"], "got train evaluate"),
     (["train"], "train needs a value for --config"),
@@ -158,7 +158,8 @@ def test_a_wrong_command(launched, arguments, expected):
 
 ARGUMENTS = [
     ("encoder=sofmax", "config.model.encoder.name is 'sofmax'", "did you mean softmax?"),
-    ("encoder", "config.model.encoder.name is ''", "choose one of softmax"),
+    ("cross=local", "model.cross is local, which cannot attend across two", "choose softmax"),
+    ("encoder", "config.model.encoder.name is ''", "choose one of"),
     ("encodr=softmax", "encodr=softmax: places are encoder, decoder, cross", "mean encoder?"),
 ]
 
@@ -203,7 +204,7 @@ KEYS = [
     ("model.size.x=3", "the config has no model.size.x", "did you mean model.size?"),
     ("model.encoder.nam=softmax", "model.encoder.nam", "did you mean model.encoder.name?"),
     ("model.size", "model.size", "it needs a value"),
-    ("model.encoder.name=sofmax", "'sofmax'", "choose one of softmax"),
+    ("model.encoder.name=sofmax", "'sofmax'", "choose one of"),
     ("model.encoder=softmax", "model.encoder is a section", "--config.model.encoder.name="),
     ("model={'size':1}", "model is a section", "as in --config.model.layers=VALUE"),
     ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
@@ -319,6 +320,18 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
     assert "resumed" not in ran.err
     assert contents(tmp_path / "run.old.1") == middle
     assert max(row["step"] for row in read_metrics(workdir)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("places", ["encoder=local", "encoder=local,decoder=local"])
+def test_attentions_by_place_train_decode_and_translate(launched, tiny, tmp_path, places):
+    command, config, *rest = tiny
+    ran = launched(command, f"{config}:{places}", *rest, f"--workdir={tmp_path / 'run'}")
+    assert (ran.code, ran.report["split"]) == (0, "test"), ran.err
+    ran = launched("translate", f"--workdir={tmp_path / 'run'}", stdin=b"a b c\n\nc\n")
+    assert (ran.code, ran.out.count("\n")) == (0, 3)
+    ran = launched("inspect", f"--workdir={tmp_path / 'run'}", "--text=a b c")
+    assert ran.code == 0, ran.err
 
 
 @pytest.mark.slow

@@ -179,6 +179,7 @@ static = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(static, st.tuples(*[st.integers(4, 11)] * 2), st.tuples(*[st.integers(1, 5)] * 2))
 def test_tiles_called_empty_or_full_are(case, lengths, sides):

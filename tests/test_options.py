@@ -24,3 +24,13 @@ def test_every_line_is_a_flag_that_says_the_same_again():
     config = resolve.resolve("experiments/quickstart.py", [])
     flags = [line.split("  ")[0].rstrip() for line in options.table(config).splitlines()]
     assert resolve.resolve("experiments/base.py", flags) == config
+
+
+def test_naming_another_attention_brings_its_parameters():
+    flags = ["--config.model.encoder.left=7", "--config.model.encoder.name=local"]
+    config = resolve.resolve("experiments/text.py", flags)
+    named = resolve.resolve("experiments/text.py:encoder=local", flags[:1])
+    assert config == named
+    assert config["model"]["encoder"]["left"] == 7
+    assert config["model"]["encoder"]["dropout_rate"] == 0.1  # as the experiment has it
+    assert config["model"]["decoder"]["name"] == "softmax"

@@ -91,5 +91,5 @@ def test_only_these_may_change_when_a_run_goes_on():
     free = {name for name in schema.SCHEMA if schema.may_change(name)}
     decode = {name for name in schema.SCHEMA if name.startswith("decode.")}
     every = {f"train.{name}_every" for name in ("eval", "checkpoint", "log")}
-    assert free == {"train.steps"} | every | decode
+    assert free == {"train.steps", "train.watchdog_seconds"} | every | decode
     assert not schema.may_change("model.encoder.name")

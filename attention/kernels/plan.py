@@ -18,15 +18,21 @@ class Limits:
       side: queries and keys of a tile, at most.
       scores: scores held at a time, in all rows of a group together, unless one tile has more.
       unit: sides are multiples of this where a length is cut.
+      least: the smallest side that is tried where a mask hides tiles.
+      visit, edge: what it costs to visit a tile, and each query and key of it, in scores that could
+        be computed instead.
     """
 
     side: int
     scores: int
     unit: int = 16
+    least: int = 64
+    visit: int = 15_000
+    edge: int = 64
 
 
 _LIMITS = {"cpu": Limits(512, 2**20)}  # 4 MiB of float32, as the caches like it
-_ACCELERATOR = Limits(512, 2**26)
+_ACCELERATOR = Limits(512, 2**26, least=128, visit=2**20)
 
 
 def limits() -> Limits:
@@ -66,8 +72,20 @@ class Plan:
 
 
 def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
-    """Cuts [rows, q_len, k_len] scores under a mask."""
-    tiling = Tiling(q_len, k_len, _side(q_len, limits), _side(k_len, limits))
+    """Cuts [rows, q_len, k_len] scores under a mask: of several sizes of tiles into the cheapest.
+
+    Small tiles follow a pattern closely, large ones are fewer to visit.
+    """
+    sides = [limits.side]
+    while sides[-1] // 2 >= limits.least and sides[-1] // 2 < max(q_len, k_len):
+        sides.append(sides[-1] // 2)
+    cuts = [_cut(rows, q_len, k_len, mask, limits, side) for side in sides]
+    return min(cuts, key=lambda cut: _cost(cut, rows, limits))
+
+
+def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: int) -> Plan:
+    """The plan with tiles of at most a side."""
+    tiling = Tiling(q_len, k_len, _even(q_len, side, limits), _even(k_len, side, limits))
     blocks = mask.blocks(tiling).copy()
     if k_len % tiling.k_size:  # the last keys of the last tile are none
         blocks[:, -1] = np.minimum(blocks[:, -1], MIXED)
@@ -78,8 +96,16 @@ def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
     return Plan(tiling, group, full_P2, mixed_P2)
 
 
-def _side(length: int, limits: Limits) -> int:
-    """The side that cuts a length most evenly into the fewest tiles."""
-    tiles = -(-length // limits.side)
+def _cost(cut: Plan, rows: int, limits: Limits) -> int:
+    """What all visits cost together, in scores."""
+    q_size, k_size = cut.tiling.q_size, cut.tiling.k_size
+    row = q_size * k_size + limits.edge * (q_size + k_size)
+    visits = len(cut.full_P2) + len(cut.mixed_P2)
+    return visits * (rows * row + rows // cut.group * limits.visit)
+
+
+def _even(length: int, side: int, limits: Limits) -> int:
+    """The side that cuts a length most evenly into the fewest tiles of at most ``side``."""
+    tiles = -(-length // side)
     even = -(-length // tiles)
     return even if tiles == 1 else -(-even // limits.unit) * limits.unit

@@ -212,8 +212,8 @@ class Checkpoints:
             except Damaged as error:
                 damaged.append((step, error))
                 continue
-            for bad, error in damaged:
-                warnings.warn(f"checkpoint {step} is used: {error}", stacklevel=3)
+            for bad, fault in damaged:
+                warnings.warn(f"checkpoint {step} is used: {fault}", stacklevel=3)
                 if not self._read_only:
                     self._steps.move_aside(bad)
             return restored

@@ -138,7 +138,7 @@ def test_multi30k_counts(multi30k, split, count):
     assert len(read_parallel(multi30k, split, "en", "de")) == count
 
 
-@pytest.mark.parametrize("content", [b"a" * 60_000_000, b"a\n" * 30_000_000, b"\n" * 60_000_000])
+@pytest.mark.parametrize("content", [b"a" * 3_000_000, b"a\n" * 1_500_000, b"\n" * 3_000_000])
 def test_a_gzip_that_expands_as_no_text_does_is_refused(tmp_path, content):
     path = tmp_path / "train.en.gz"
     path.write_bytes(gzip.compress(content))

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from attention import MultiHead
 from attention.biases import ALiBi, Bias, Relative
 from attention.kernels.plan import Limits
+from attention.masks import Mask, Window
 from attention.positions import Rotary
 from attention.shapes import Attend, Sizes
-from attention.variants import Softmax
-from tests.reference.attention import multi_head, softmax_attention
+from attention.variants import Local, Softmax
+from tests.reference.attention import local_attention, multi_head, softmax_attention
 from tests.reference.positions import rotate
 
 
@@ -43,6 +44,7 @@ class Case:
       only: the places to test, of encoder, decoder and cross; by default all that are declared.
       masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
       bias: makes a bias from (random, heads, q_len, k_len); None lets the laws draw arrays.
+      pattern: the attention's own mask, of which no query sees more than it shows.
       sums_to_one: whether the weights of a row do.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
@@ -58,6 +60,7 @@ class Case:
     only: tuple[str, ...] = ("encoder", "decoder", "cross")
     masks: tuple[str, ...] = ("all", "lengths", "gaps", "segments", "window", "any")
     bias: Callable[..., Any] | None = None
+    pattern: Mask | None = None
     sums_to_one: bool = True
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
@@ -124,6 +127,24 @@ CASES = [
         module=functools.partial(MultiHead, rotary=Rotary()),
         sizes=(Sizes(3, 4, 4, 12), Sizes(1, 2, 2, 6)),
         only=("encoder", "decoder"),
+    ),
+    Case(
+        "local",
+        Local(left=2, right=1),
+        functools.partial(local_attention, left=2, right=1),
+        pattern=Window(2, 1),
+        multiply_adds=1.0,
+        temporary_bytes=1.0,
+    ),
+    Case(
+        "local-grouped",
+        Local(left=3, right=2),
+        functools.partial(local_attention, left=3, right=2),
+        pattern=Window(3, 2),
+        groups=3,
+        bias=alibi,
+        multiply_adds=1.0,
+        temporary_bytes=1.0,
     ),
 ]
 

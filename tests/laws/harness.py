@@ -53,7 +53,13 @@ class Drawn:
 
     @property
     def see_BHQK(self) -> np.ndarray:
+        """What the mask shows."""
         return see_of(self.mask, self.shape)
+
+    @property
+    def seen_BHQK(self) -> np.ndarray:
+        """What the mask and the attention's own pattern show."""
+        return self.see_BHQK & see_of(self.case.pattern, self.shape)
 
     def out(self, rng: jax.Array | None = None, **changes: Any) -> jax.Array:
         """What the case returns, [B, Q, ...]; compiled once for all inputs of a shape."""

@@ -27,7 +27,7 @@ def test_the_effective_matrix(setting, seed):
     params, state = drawn.variables["params"], drawn.variables["state"]
     q, k, v = qkv(drawn.inputs)
     matrix_BHQK = np.asarray(matrix_of(case)(params, state, q, k, drawn.mask, bias=drawn.bias))
-    see_BHQK = drawn.see_BHQK
+    see_BHQK = drawn.seen_BHQK
     assert np.all(matrix_BHQK[~see_BHQK] == 0.0)
     if case.sums_to_one:
         np.testing.assert_allclose(matrix_BHQK.sum(-1), see_BHQK.any(-1), atol=2e-6)

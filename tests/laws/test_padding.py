@@ -117,13 +117,13 @@ def test_a_sentence_of_no_tokens_is_zero_and_so_are_its_gradients(setting, dtype
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient(setting, dtype):
     drawn = draw(setting, k_len=setting.case.lengths[-1], dtype=dtype)
-    dead_BQ = ~drawn.see_BHQK.any(axis=(1, 3))
-    unseen_BK = ~drawn.see_BHQK.any(axis=(1, 2))
+    dead_BQ = ~drawn.seen_BHQK.any(axis=(1, 3))
+    unseen_BK = ~drawn.seen_BHQK.any(axis=(1, 2))
     assert dead_BQ.any()
     # Large scores: a finite stand-in for minus infinity would be met.
     inputs = drawn.inputs | {"q": (60 * drawn.inputs["q"]).astype(dtype)}
     out, grads = drawn.out_and_grads(inputs=inputs)
-    dead_BHQ = ~drawn.see_BHQK.any(axis=3)
+    dead_BHQ = ~drawn.seen_BHQK.any(axis=3)
     assert not numbers(out)[dead_BHQ.swapaxes(1, 2)].any()
     if "k" in grads:  # else a query that sees nothing may yet be seen as a key
         assert not numbers(grads["q"])[dead_BHQ.swapaxes(1, 2)].any()

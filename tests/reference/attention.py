@@ -28,6 +28,17 @@ def softmax_attention(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, scale=None):
     return out_BQHE
 
 
+def local_attention(q_BQHD, k_BKHD, v_BKHE, left, right, see=None, bias=None):
+    """Softmax attention of i over the keys i - left .. i + right, less the hidden ones."""
+    shape = (*q_BQHD.shape[:1], q_BQHD.shape[2], q_BQHD.shape[1], k_BKHD.shape[1])
+    near_BHQK = np.zeros(shape, bool)
+    for i in range(shape[2]):
+        for j in range(max(0, i - left), min(shape[3] - 1, i + right) + 1):
+            near_BHQK[:, :, i, j] = True
+    near_BHQK &= np.broadcast_to(True if see is None else np.asarray(see), shape)
+    return softmax_attention(q_BQHD, k_BKHD, v_BKHE, near_BHQK, bias)
+
+
 def multi_head(params, x_BQM, memory_BKM, see=None, rotate=lambda x_TD: x_TD):
     """Section 3.2.2: Concat(head_1, ..., head_h) W_O, one head and one sentence after another.
 

@@ -61,7 +61,7 @@ def test_a_sweep_that_cannot_be_used_is_one_line(launched, tmp_path, source, wor
 
 @pytest.mark.slow
 def test_a_trial_ends_on_the_validation_split(launched, tiny, tmp_path):
-    ran = launched(*tiny, f"--workdir={tmp_path}", "--final_split=valid", "--config.train.steps=5")
+    ran = launched(*tiny, f"--workdir={tmp_path}", "--final_split=valid", "--config.train.steps=6")
     assert ran.code == 0, ran.err
     assert ran.report["split"] == "valid"
     assert results.read(tmp_path) == json.loads(ran.out)

@@ -135,7 +135,7 @@ def test_a_resumed_run_is_the_same_run(toy, setup, tmp_path, cut):
             toy.Batches(),
             **options,
             **first.hooks() | {"on_save": checkpoints.save},
-            should_stop=lambda: len(first.losses) >= cut - 1,
+            should_stop=lambda: len(first.losses) >= cut,
         )
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         restored = checkpoints.restore("latest", jax.eval_shape(state))
@@ -196,6 +196,22 @@ def test_should_stop_saves_and_returns(toy, setup):
     )
     assert (done.step, done.reason) == (3, "stopped")
     assert notes.events == [("save", 3, None)]
+
+
+def test_asked_to_stop_while_it_evaluates_it_takes_no_further_step(toy, setup):
+    state, update = setup
+    notes = Recorder(scores=[0.5])
+    done = train(
+        state(),
+        update,
+        toy.Batches(),
+        steps=9,
+        eval_every=2,
+        should_stop=lambda: ("eval", 2) in notes.events,
+        **notes.hooks(),
+    )
+    assert (done.step, done.reason) == (2, "stopped")
+    assert notes.events == [("eval", 2), ("save", 2, 0.5)]
 
 
 def failing(toy, bad):

@@ -1,0 +1,55 @@
+"""Into which tiles the scores are cut, and which of them are visited."""
+
+import numpy as np
+import pytest
+
+from attention.kernels.plan import Limits, plan
+from attention.masks import Causal, Fixed, Global, RandomBlocks, Window, as_mask
+
+LIMITS = Limits(512, 2**20)
+
+
+def visited(cut):
+    return sum(len(tiles_P2) for tiles_P2, _ in cut.kinds()) * cut.tiling.q_size * cut.tiling.k_size
+
+
+@pytest.mark.parametrize(
+    ("mask", "side"), [(None, 512), (Causal(), 512), (Window(128, 128), 128), (Window(16, 0), 64)]
+)
+def test_tiles_are_as_large_as_the_pattern_lets_them(mask, side):
+    cut = plan(8, 4096, 4096, as_mask(mask), LIMITS)
+    assert (cut.tiling.q_size, cut.tiling.k_size) == (side, side)
+
+
+def test_a_narrow_window_costs_what_it_shows():
+    for length in (4096, 16384):
+        assert visited(plan(8, length, length, Window(128, 128), LIMITS)) < 1.6 * 257 * length
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *(None, Causal(), Window(3, 40), Fixed(32, 2) & Causal()),
+        Window(5, 5) | Global(2) | RandomBlocks(16, 1, 20),
+    ],
+)
+@pytest.mark.parametrize("lengths", [(300, 300), (1, 300), (257, 90), (16, 16)])
+@pytest.mark.parametrize("limits", [LIMITS, Limits(16, 512, unit=4), Limits(64, 2**12, least=16)])
+def test_all_that_is_seen_is_visited_once(mask, lengths, limits):
+    mask = as_mask(mask)
+    cut = plan(6, *lengths, mask, limits)
+    times = np.zeros((cut.q_padded, cut.k_padded), int)
+    whole = np.zeros_like(times, bool)
+    for tiles_P2, masked in cut.kinds():
+        for i, j in tiles_P2:
+            rows = slice(i * cut.tiling.q_size, (i + 1) * cut.tiling.q_size)
+            columns = slice(j * cut.tiling.k_size, (j + 1) * cut.tiling.k_size)
+            times[rows, columns] += 1
+            whole[rows, columns] = not masked
+    q_len, k_len = lengths
+    see = np.asarray(mask.dense(q_len, k_len)[0, 0])
+    assert times.max() <= 1
+    assert (times[:q_len, :k_len] == 1)[see].all()
+    assert see[whole[:q_len, :k_len]].all()
+    assert not whole[:, k_len:].any()  # keys that are none are always asked about
+    assert 6 % cut.group == 0
