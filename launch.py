@@ -9,12 +9,13 @@ launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|
 launch.py options   [--config=experiments/NAME.py]      every key, its value, meaning and range
 """
 
+import logging
 import os
 import sys
 import traceback
 import warnings
 
-from absl import flags, logging
+from absl import flags
 
 from attention.arguments import parse
 from attention.training.interrupts import end_when_asked
@@ -50,7 +51,7 @@ def run(command: str, given: dict, keys: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Returns the exit code; a mistake, the user's (2) or ours (1), is one line on stderr."""
-    logging.set_verbosity(logging.ERROR)
+    logging.disable(logging.ERROR)  # libraries log what they raise as well
     warnings.showwarning = lambda warning, *_: say(f"warning: {warning}")
     try:
         code = print(__doc__) or 0 if {"-h", "--help"} & {*argv} else run(*parse(argv))

@@ -172,10 +172,10 @@ class Checkpoints:
 
     def _not_saved(self, step: int, error: Exception) -> OSError:
         there = ", ".join(map(str, self._steps.sealed())) or "none"
+        reason = " ".join(str(error).replace(f"{self.directory}/", "").split())
         return OSError(
-            f"checkpoint {step} could not be saved in {self.directory}"
-            f" ({' '.join(str(error).split())[:300]}); those saved before are whole: {there};"
-            " make room or mend the disk, and start again"
+            f"checkpoint {step} could not be saved in {self.directory} ({reason[:500]}); those"
+            f" saved before are whole: {there}; make room or mend the disk, and start again"
         )
 
     def _find(self, which: str | int) -> list[int]:
