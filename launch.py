@@ -12,6 +12,7 @@ launch.py options   [--config=experiments/NAME.py]      every key, its value, me
 import logging
 import os
 import sys
+import threading
 import traceback
 import warnings
 
@@ -80,6 +81,8 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    if not os.environ.get("ATTENTION_TRACEBACK"):  # what libraries' threads say after an error
+        sys.unraisablehook = threading.excepthook = lambda _: None
     end_when_asked()
     sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(main(sys.argv))
