@@ -108,20 +108,30 @@ CASES["per head"] = Case(
 )
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
-# Compositions of any depth, with the predicates composed alongside.
-compositions = st.recursive(
-    st.sampled_from(list(CASES.values())),
-    lambda cases: st.one_of(
-        st.builds(
-            lambda a, b: Case(a.mask & b.mask, lambda *c: a.sees(*c) and b.sees(*c)), cases, cases
+
+def composed(cases):
+    """Compositions of any depth, with the predicates composed alongside."""
+    return st.recursive(
+        st.sampled_from(list(cases)),
+        lambda cases: st.one_of(
+            st.builds(
+                lambda a, b: Case(a.mask & b.mask, lambda *c: a.sees(*c) and b.sees(*c)),
+                cases,
+                cases,
+            ),
+            st.builds(
+                lambda a, b: Case(a.mask | b.mask, lambda *c: a.sees(*c) or b.sees(*c)),
+                cases,
+                cases,
+            ),
+            st.builds(lambda a: Case(~a.mask, lambda *c: not a.sees(*c)), cases),
         ),
-        st.builds(
-            lambda a, b: Case(a.mask | b.mask, lambda *c: a.sees(*c) or b.sees(*c)), cases, cases
-        ),
-        st.builds(lambda a: Case(~a.mask, lambda *c: not a.sees(*c)), cases),
-    ),
-    max_leaves=4,
-)
+        max_leaves=4,
+    )
+
+
+compositions = composed(CASES.values())
+static = composed([*STATIC.values(), CASES["causal"], CASES["window"], CASES["per head"]])
 
 
 def whole(see):
@@ -162,21 +172,6 @@ def test_padding_is_never_seen(case):
             assert not (see.any(axis=(1, 3)) & ~np.broadcast_to(q_BQ, (B, Q))).any()
         if k_len and k_BK is not None:
             assert not (see.any(axis=(1, 2)) & ~np.broadcast_to(k_BK, (B, K))).any()
-
-
-static = st.recursive(
-    st.sampled_from([*STATIC.values(), CASES["causal"], CASES["window"], CASES["per head"]]),
-    lambda cases: st.one_of(
-        st.builds(
-            lambda a, b: Case(a.mask & b.mask, lambda *c: a.sees(*c) and b.sees(*c)), cases, cases
-        ),
-        st.builds(
-            lambda a, b: Case(a.mask | b.mask, lambda *c: a.sees(*c) or b.sees(*c)), cases, cases
-        ),
-        st.builds(lambda a: Case(~a.mask, lambda *c: not a.sees(*c)), cases),
-    ),
-    max_leaves=4,
-)
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -72,3 +74,12 @@ def check_whole(mask: Any, least: int, *names: str) -> None:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
             kind = type(mask).__name__
             raise ValueError(f"{kind}({name}={value!r}): needs a whole number, {least} or more")
+
+
+def any_of(paddings: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """The ``Mask.padding`` of what is seen where any of several masks shows it."""
+    q_BQ, k_BK = (
+        None if any(x is None for x in side) else functools.reduce(jnp.logical_or, side)
+        for side in zip(*paddings, strict=True)
+    )
+    return q_BQ, k_BK

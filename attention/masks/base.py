@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks.arrays import TRUTH, check_length, is_whole, set_array
+from attention.masks.arrays import TRUTH, any_of, check_length, is_whole, set_array
 from attention.masks.tiling import FULL, MIXED, Tiling
 
 Positions = Any  # an integer array: q [B or 1, 1, Q, 1], k [B or 1, 1, 1, K]
@@ -226,9 +226,7 @@ class Or(Mask):
         return _both(jnp.logical_or, left, right)
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
-        sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
-        q_BQ, k_BK = (None if a is None or b is None else a | b for a, b in sides)
-        return q_BQ, k_BK
+        return any_of([self.left.padding(q_len, k_len), self.right.padding(q_len, k_len)])
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return np.maximum(self.left.blocks(tiling), self.right.blocks(tiling))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -113,11 +114,12 @@ class RandomBlocks(Mask):
 
     def table(self) -> np.ndarray:
         """Which block of keys each block of queries sees, bool [N, N]."""
-        fields = self.size, self.count, self.blocks_in_all, self.seed, self.apart, self.ends
-        return _drawn(*fields[1:])
+        return _drawn(self.count, self.blocks_in_all, self.seed, self.apart, self.ends)
 
 
+@functools.lru_cache(maxsize=16)  # it is asked for at every trace, and for several tilings
 def _drawn(count: int, n: int, seed: int, apart: int, ends: bool) -> np.ndarray:
+    """Draws ``RandomBlocks.table``, which nobody may change."""
     table = np.zeros((n, n), bool)
     for i in range(n):
         j = np.arange(n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks.base import Mask, Positions, as_mask, pytree
+from attention.masks.arrays import any_of
+from attention.masks.base import Mask, Padding, Positions, as_mask, pytree
 from attention.masks.tiling import EMPTY, FULL, Tiling, kinds
 
 
@@ -54,14 +54,8 @@ class PerHead(Mask):
             chosen = chosen | (see & (jnp.asarray(self.head_1H11) == head))
         return chosen
 
-    def padding(self, q_len: int | None, k_len: int | None) -> tuple[Any, Any]:
-        found = [mask.padding(q_len, k_len) for mask in self.masks]
-        sides = zip(*found, strict=True)
-        q_BQ, k_BK = (
-            None if any(x is None for x in side) else functools.reduce(jnp.logical_or, side)
-            for side in sides
-        )
-        return q_BQ, k_BK
+    def padding(self, q_len: int | None, k_len: int | None) -> Padding:
+        return any_of([mask.padding(q_len, k_len) for mask in self.masks])
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
         of_heads = np.stack([mask.blocks(tiling) for mask in self.masks])

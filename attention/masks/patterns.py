@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention.masks.arrays import check_whole
 from attention.masks.base import Mask, Positions, pytree
 from attention.masks.tiling import Tiling, by_difference
 
@@ -21,7 +22,7 @@ class Causal(Mask):
         return jnp.asarray(k_pos <= q_pos)
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        return by_difference(tiling, -np.inf, 0)
+        return by_difference(tiling.bounds(), -np.inf, 0)
 
 
 @pytree()
@@ -37,15 +38,10 @@ class Window(Mask):
     right: int
 
     def __post_init__(self):
-        for name in ("left", "right"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < 0:
-                raise ValueError(
-                    f"Window({name}={value!r}): needs a whole number of positions, 0 or more"
-                )
+        check_whole(self, 0, "left", "right")
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         return jnp.asarray((k_pos >= q_pos - self.left) & (k_pos <= q_pos + self.right))
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        return by_difference(tiling, -self.left, self.right)
+        return by_difference(tiling.bounds(), -self.left, self.right)

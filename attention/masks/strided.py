@@ -37,7 +37,7 @@ class Dilated(Mask):
         return jnp.asarray(near & (apart % self.step == 0))
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        near = by_difference(tiling, -self.left * self.step, self.right * self.step)
+        near = by_difference(tiling.bounds(), -self.left * self.step, self.right * self.step)
         return np.minimum(near, _residues(tiling, self.step))
 
 
@@ -116,10 +116,7 @@ class Fixed(Mask):
         return jnp.asarray(own | ((k_pos % self.size >= self.size - self.summary) & self.columns))
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        q_first, q_last, k_first, k_last = (pos // self.size for pos in tiling.bounds())
-        own = kinds(
-            (q_first <= k_last) & (k_first <= q_last), (q_first == k_last) & (k_first == q_last)
-        )
+        own = by_difference([pos // self.size for pos in tiling.bounds()], 0, 0)
         see_K = np.arange(tiling.k_len) % self.size >= self.size - self.summary
         columns = kinds(*of_tiles(see_K, *tiling.bounds()[2:]))
         return np.maximum(own * self.local, columns * self.columns).astype(np.int8)
@@ -163,11 +160,5 @@ class Grid(Mask):
             several = rows[first] != rows[first + 1]
             columns[first] = np.where(several, 0, columns[first])
             columns[first + 1] = np.where(several, self.width - 1, columns[first + 1])
-        return np.minimum(_within(rows, self.rows), _within(columns, self.columns))
-
-
-def _within(ends: list[np.ndarray], reach: int) -> np.ndarray:
-    """Tiles of |q - k| <= reach, from the first and last of queries and of keys."""
-    q_first, q_last, k_first, k_last = ends
-    least, most = k_first - q_last, k_last - q_first
-    return kinds((most >= -reach) & (least <= reach), (least >= -reach) & (most <= reach))
+        down = by_difference(rows, -self.rows, self.rows)
+        return np.minimum(down, by_difference(columns, -self.columns, self.columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,14 @@ class Tiling:
         return q_first[:, None], q_last[:, None], k_first[None], k_last[None]
 
 
-def by_difference(tiling: Tiling, low: float, high: float) -> np.ndarray:
-    """Tiles of the pattern low <= k - q <= high: EMPTY, MIXED or FULL, int8 [N_q, N_k]."""
-    q_first, q_last, k_first, k_last = tiling.bounds()
+def by_difference(bounds: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:
+    """Tiles of the pattern low <= k - q <= high: EMPTY, MIXED or FULL, int8 [N_q, N_k].
+
+    ``bounds`` are as ``Tiling.bounds`` gives them, of positions or of what grows with them.
+    """
+    q_first, q_last, k_first, k_last = bounds
     least, most = k_first - q_last, k_last - q_first
-    full = (least >= low) & (most <= high)
-    empty = (most < low) | (least > high)
-    return np.where(full, FULL, np.where(empty, EMPTY, MIXED)).astype(np.int8)
+    return kinds((most >= low) & (least <= high), (least >= low) & (most <= high))
 
 
 def kinds(some: np.ndarray, whole: np.ndarray) -> np.ndarray:
