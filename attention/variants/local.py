@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.biases import Bias
+from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
 from attention.kernels.step import step_attention
 from attention.masks import Causal, Window, as_mask
@@ -86,12 +87,7 @@ class Local:
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A ring for the last ``left`` positions; every leaf has the batch axis first."""
-        heads, width = sizes.kv_heads or sizes.heads, max(1, min(self.left, length))
-        return {
-            "k_BWHD": jnp.zeros((batch, width, heads, sizes.size), dtype),
-            "v_BWHE": jnp.zeros((batch, width, heads, sizes.value_size), dtype),
-            "index_B": jnp.zeros((batch,), jnp.int32),
-        }
+        return cache_of_heads.empty(sizes, batch, max(1, min(self.left, length)), dtype)
 
     def extend(
         self,
@@ -110,31 +106,28 @@ class Local:
         ``mask``, and ``bias`` if it is a Bias, speak of absolute positions; each row stands at its
         own ``index_B``.
         """
-        new, width = q_BQHD.shape[1], cache["k_BWHD"].shape[1]
+        new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
         q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
-        ring_pos_BW = _positions(cache["index_B"], width)
-        pos_BK = jnp.concatenate([ring_pos_BW, q_pos_BQ], axis=1)
-        k_BKHD, v_BKHE = (
-            jnp.concatenate([cache[name], x.astype(cache[name].dtype)], axis=1)
-            for name, x in (("k_BWHD", k_BQHD), ("v_BWHE", v_BQHE))
+        pos_BK = jnp.concatenate([_positions(cache["index_B"], width), q_pos_BQ], axis=1)
+        k_BHKD, v_BHKE = (
+            jnp.concatenate([cache[name], x.swapaxes(1, 2).astype(cache[name].dtype)], axis=2)
+            for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
         )
-        q_pos, k_pos = q_pos_BQ[:, None, :, None], pos_BK[:, None, None, :]
-        seen_before = jnp.maximum(k_pos, 0)
-        within = Causal() & Window(self.left, 0) & as_mask(mask)
-        see_BHQK = within.at(q_pos, seen_before) & (k_pos >= 0)
+        q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
+        near = Causal() & Window(self.left, 0) & as_mask(mask)
+        see_BHQK = near.at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
+        if mask is not None:
+            v_BHKE = cache_of_heads.finite(v_BHKE, see_BHQK)
         if isinstance(bias, Bias):
-            bias = bias.at(q_pos, seen_before)
+            bias = bias.at(q_pos, k_pos)
         elif bias is not None:
-            bias = jnp.take_along_axis(bias, seen_before, axis=3, mode="clip")
-        out_BQHE = step_attention(
-            q_BQHD, k_BKHD.swapaxes(1, 2), _finite(v_BKHE, see_BHQK).swapaxes(1, 2), see_BHQK,
-            bias=bias,
-        )  # fmt: skip
+            bias = jnp.take_along_axis(bias, k_pos, axis=3, mode="clip")
+        out_BQHE = step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
         last = min(new, width)
-        slots_BL, rows_B1 = q_pos_BQ[:, -last:] % width, jnp.arange(len(q_pos_BQ))[:, None]
+        slots_BL = q_pos_BQ[:, -last:] % width
         return out_BQHE, {
-            "k_BWHD": cache["k_BWHD"].at[rows_B1, slots_BL].set(k_BKHD[:, -last:]),
-            "v_BWHE": cache["v_BWHE"].at[rows_B1, slots_BL].set(v_BKHE[:, -last:]),
+            "k_BHKD": cache_of_heads.written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
+            "v_BHKE": cache_of_heads.written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
             "index_B": cache["index_B"] + new,
         }
 
@@ -144,11 +137,3 @@ def _positions(index_B: jax.Array, width: int) -> jax.Array:
     slot_1W = jnp.arange(width)[None]
     last_B1 = index_B[:, None] - 1
     return last_B1 - (last_B1 - slot_1W) % width
-
-
-def _finite(v_BKHE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
-    """Zeroes the values that no query sees: what stands in padding may not even be finite."""
-    seen_BHK, heads = see_BHQK.any(axis=2), v_BKHE.shape[2]
-    if seen_BHK.shape[1] > heads:  # by any of the heads that share a value
-        seen_BHK = seen_BHK.reshape(len(seen_BHK), heads, -1, seen_BHK.shape[2]).any(axis=2)
-    return jnp.where(seen_BHK.swapaxes(1, 2)[..., None], v_BKHE, 0)

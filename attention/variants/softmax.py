@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.biases import Bias
+from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
 from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
@@ -74,12 +75,7 @@ class Softmax:
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """An empty cache for ``length`` positions; every leaf has the batch axis first."""
-        heads = sizes.kv_heads or sizes.heads
-        return {
-            "k_BHKD": jnp.zeros((batch, heads, length, sizes.size), dtype),
-            "v_BHKE": jnp.zeros((batch, heads, length, sizes.value_size), dtype),
-            "index_B": jnp.zeros((batch,), jnp.int32),
-        }
+        return cache_of_heads.empty(sizes, batch, length, dtype)
 
     def extend(
         self,
@@ -100,22 +96,13 @@ class Softmax:
         """
         new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
-        k_BHKD = _write(cache["k_BHKD"], k_BQHD, at_BQ)
-        v_BHKE = _write(cache["v_BHKE"], v_BQHE, at_BQ)
+        k_BHKD = cache_of_heads.written(cache["k_BHKD"], k_BQHD, at_BQ)
+        v_BHKE = cache_of_heads.written(cache["v_BHKE"], v_BQHE, at_BQ)
         k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
         see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
         kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
         if mask is not None:  # what stands in padding may not even be finite
-            seen_BHK = see_BHQK.any(axis=2)
-            if seen_BHK.shape[1] > v_BHKE.shape[1]:  # by any of the heads that share a value
-                seen_BHK = seen_BHK.reshape(len(seen_BHK), v_BHKE.shape[1], -1, length).any(axis=2)
-            v_BHKE = jnp.where(seen_BHK[..., None], v_BHKE, 0)
+            v_BHKE = cache_of_heads.finite(v_BHKE, see_BHQK)
         if isinstance(bias, Bias):
             bias = bias.at(at_BQ[:, None, :, None], k_pos)
         return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
-
-
-def _write(cache_BHKD: jax.Array, new_BQHD: jax.Array, at_BQ: jax.Array) -> jax.Array:
-    """Puts each row's new keys or values where the row stands."""
-    rows_B1 = jnp.arange(at_BQ.shape[0])[:, None]
-    return cache_BHKD.at[rows_B1, :, at_BQ].set(new_BQHD.astype(cache_BHKD.dtype))

@@ -180,7 +180,7 @@ MUTANTS = [
     Mutant("a causal mask that is not asked", "attention.masks.Causal.blocks", always_full,
            lambda: test_causality.test_what_comes_later_changes_nothing(
                Setting(CASE, "decoder", "all"), "float32")),
-    Mutant("a cached position one early", "attention.variants.softmax._write", one_early,
+    Mutant("a cached position one early", M + "cache.written", one_early,
            lambda: test_decoding.test_step_by_step_is_the_full_pass(
                Setting(CACHED, "decoder", "all"), (3, 4, 7))),
     Mutant("scores that are not scaled", M + "tiled.Static", unscaled, equation()),

@@ -14,7 +14,7 @@ from attention.modules.embeddings import LearnedPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
-from attention.variants import Softmax
+from attention.variants import Local, Softmax
 from tests.reference.transformer import Transformer as NumpyTransformer
 
 SMALL = dict(vocab_size=11, size=8, heads=2, layers=1, feed_forward=partial(FeedForward, hidden=12))
@@ -350,5 +350,26 @@ def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_he
     full_BTV = model.apply(variables, source_BS, target_BT)
     memory, cache = model.apply(variables, source_BS, length=6, method="start")
     for t in range(5):
+        logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
+        np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize("left", [0, 2, 5, 40])
+def test_a_window_survives_a_cache_that_grows(left):
+    model = Transformer(
+        vocab_size=13,
+        size=8,
+        heads=2,
+        layers=1,
+        feed_forward=partial(FeedForward, hidden=8),
+        decoder=Local(left=left),
+    )
+    source_BS, target_BT = jnp.array([[4, 5, 1], [7, 1, 0]]), jnp.arange(18).reshape(2, 9) % 11 + 2
+    variables = jax.jit(model.init)(jax.random.key(0), source_BS, target_BT)
+    full_BTV = model.apply(variables, source_BS, target_BT)
+    memory, cache = model.apply(variables, source_BS, length=3, method="start")
+    for t in range(9):
+        if t in (3, 6):
+            cache = model.apply(variables, cache, t + 3, method="grow")
         logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
         np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
