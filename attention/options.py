@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attention import build, schema
+from attention.parsing import written
 
 
 def keys(config: Mapping[str, Any]) -> Iterator[tuple[str, schema.Key]]:
@@ -28,16 +29,9 @@ def table(config: Mapping[str, Any]) -> str:
     """A line a key: its flag with the config's value, what it means, and what is allowed."""
     values = dict(schema.flatten(config))
     rows = [
-        (f"--config.{name}={_text(values[name])}", f"{key.help} ({schema.allowed(key)})")
+        (f"--config.{name}={written(values[name])}", f"{key.help} ({schema.allowed(key)})")
         for name, key in keys(config)
         if name in values
     ]
     width = max(len(flag) for flag, _ in rows)
     return "\n".join(f"{flag:{width}}  {meaning}" for flag, meaning in rows)
-
-
-def _text(value: Any) -> str:
-    """A value as a flag takes it."""
-    if isinstance(value, list | tuple):
-        return ",".join(map(_text, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

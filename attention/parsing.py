@@ -1,4 +1,4 @@
-"""The value of a config key from the text of a flag."""
+"""The value of a config key from the text of a flag, and the text from the value."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def parse(name: str, key: Key, text: str) -> Any:
         return _READERS[key.type](text)
     except (ValueError, SyntaxError, OverflowError, MemoryError, RecursionError):
         raise ValueError(f"--config.{name}={text}: it needs {wanted(key)}") from None
+
+
+def written(value: Any) -> str:
+    """A value as a flag takes it: what ``parse`` reads as the value again."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(written, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _bool(text: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attention import schema
+from attention.files import read_object, write_whole
 
 Config = dict[str, Any]
 ON_CHANGE = ("refuse", "continue", "restart")
@@ -32,21 +33,12 @@ def read_config(workdir: str | Path) -> Config:
     path = Path(workdir) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{workdir} holds no run (no {_CONFIG}): train one there first")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): restore it") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is damaged: it needs a JSON object")
-    return schema.completed(config)
+    return schema.completed(read_object(path, "restore it"))
 
 
 def write_config(workdir: Path, config: Config) -> None:
     """Makes a directory that was claimed the run's; what else a run writes comes after this."""
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    temporary = workdir / f"{_CONFIG}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, workdir / _CONFIG)
+    write_whole(workdir / _CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def inside(root: str | Path, name: str) -> Path:

@@ -37,7 +37,8 @@ def resolve(spec: str, overrides: list[str]) -> dict[str, Any]:
         _rename(override, config)
     keys = dict(options.keys(config))
     changes = dict(_change(override, keys) for override in overrides)
-    return schema.unflatten(dict(schema.flatten(config)) | changes)
+    changed = schema.unflatten(dict(schema.flatten(config)) | changes)
+    return json.loads(json.dumps(changed))  # as a run's config.json gives it back: tuples are lists
 
 
 def default_workdir(spec: str) -> str:

@@ -28,18 +28,18 @@ ALLOWED = {
     "variants": {*_LIBRARY} - {"variants", "modules", "models"},
     "modules": {*_LIBRARY} - {"modules", "models"},
     "models": {*_LIBRARY} - {"models"},
-    **{name: {"shapes", "masks"} for name in _NEIGHBOURS},
+    **{name: {"shapes", "masks", "files"} for name in _NEIGHBOURS},
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
     "spelling": set(),
     "schema": {"spelling"},
     "parsing": {"schema"},
-    "options": {"schema", "build"},
-    "arguments": set(),
+    "options": {"schema", "parsing", "build"},
     "host": set(),
-    "results": set(),
+    "files": set(),
+    "results": {"files"},
     "provenance": set(),
-    "workdir": {"schema"},
+    "workdir": {"schema", "files"},
     "build": _PARTS | {"schema", "spelling"},
     "judge": _PARTS,
     "checks": {"schema", "build"},
@@ -48,7 +48,8 @@ ALLOWED = {
     "translating": _PARTS | {"build", "checks", "trained"},
     "run": _PARTS
     | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},
-    "sweeping": {"analysis", "schema", "results", "workdir", "checks", "trained"},
+    "sweeping": {"analysis", "training", "schema", "parsing", "files"}
+    | {"results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }
 MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")

@@ -1,12 +1,11 @@
 """Parallel text from files: one sentence a line, UTF-8, plain or gzip."""
 
 import codecs
-import contextlib
 import gzip
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from attention.data.pairs import Pairs
 
@@ -55,10 +54,7 @@ def read_lines(path: str | Path) -> list[str]:
         OSError: the file cannot be opened.
     """
     path = Path(path)
-    with contextlib.ExitStack() as stack:
-        stream: Any = stack.enter_context(path.open("rb"))
-        if path.suffix == ".gz":
-            stream = stack.enter_context(gzip.open(stream))
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
         try:
             lines = list(decode_lines(_capped(stream, path), str(path)))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -68,7 +64,7 @@ def read_lines(path: str | Path) -> list[str]:
     return lines
 
 
-def _capped(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+def _capped(stream: io.BufferedIOBase, path: Path) -> Iterator[bytes]:
     """The lines of a file, as long as they are no more than its size can honestly hold."""
     left = max(_EXPANSION * path.stat().st_size, _ALWAYS)
     while line := stream.readline(left + 1):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +93,7 @@ def _last_line(log: Path, begin: int) -> str:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(begin, end - _TAIL))
         lines = stream.read().decode("utf-8", "replace").strip().splitlines()
-    return " ".join(lines[-1].split())[:500] if lines else ""
+    return one_line(lines[-1])[:500] if lines else ""
 
 
 def _die_with_parent() -> None:
@@ -112,6 +111,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def one_line(words: Sequence[str] | str) -> str:
+def one_line(text: str) -> str:
     """A text without its line breaks, for reasons."""
-    return " ".join((words if isinstance(words, str) else " ".join(words)).split())
+    return " ".join(text.split())

@@ -11,6 +11,7 @@ from attention.sweeping.commands import Job, Outcome, say
 from attention.sweeping.studies import Source
 from attention.sweeping.table import FAILED, FINISHED, Row
 from attention.sweeping.trials import Trial, failure_of, score_of, write_failure
+from attention.training.logs import clock
 
 
 class Pool(Protocol):
@@ -137,10 +138,3 @@ def _progress(rows: dict[str, Row | None], count: int, slots: int, seconds: list
         mean = sum(seconds) / len(seconds)
         parts.append(f"about {clock(mean * left / at_once)} to go")
     return f"sweep: {', '.join(parts)}"
-
-
-def clock(seconds: float) -> str:
-    """`1:02:03`, or `2:03` under an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

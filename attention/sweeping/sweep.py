@@ -12,6 +12,7 @@ from typing import Any
 
 from attention import checks, trained
 from attention.analysis import plots
+from attention.files import read_object, write_whole
 from attention.sweeping import table
 from attention.sweeping.commands import Job, Outcome, run_job, say
 from attention.sweeping.ray_pool import RayPool
@@ -179,7 +180,7 @@ def _conclude(
 def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str]:
     """The winner's report on the test split, and why there is none; made once."""
     file = plan.workdir / "test.json"
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    kept = read_object(file, "remove it") if file.is_file() else {}
     if (kept.get("trial"), kept.get("valid")) == (best.name, best.score):
         return kept["report"], ""
     path = plan.workdir / "trials" / best.name
@@ -190,9 +191,7 @@ def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str
         return None, outcome.reason
     report = json.loads(outcome.last)
     kept = {"trial": best.name, "valid": best.score, "report": report}
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    write_whole(file, json.dumps(kept) + "\n")
     return report, ""
 
 

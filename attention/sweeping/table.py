@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from attention.files import write_whole
 
 SEED = "seed"
 FINISHED, FAILED, MISSING = "finished", "failed", "not run"
@@ -109,20 +111,17 @@ def markdown(
 def write_csv(path: Path, groups: Sequence[Group], metric: str) -> None:
     """The table for programs: one line for each trial, in the order of the ranks."""
     keys = sorted({key for group in groups for row in group.rows for key in row.overrides})
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
-        out = csv.writer(stream)
-        out.writerow(
-            ["rank", "name", *keys, "state", f"valid_{metric}", "mean", "deviation", "reason"]
-        )
-        for rank, group in enumerate(groups, start=1):
-            for row in group.rows:
-                values = [_show(row.overrides.get(key, "")) for key in keys]
-                figures = [row.score, group.mean, group.deviation]
-                shown = ["" if figure is None else figure for figure in figures]
-                place = rank if group.mean is not None else ""
-                out.writerow([place, row.name, *values, row.state, *shown, row.reason])
-    os.replace(temporary, path)
+    stream = io.StringIO(newline="")
+    out = csv.writer(stream)
+    out.writerow(["rank", "name", *keys, "state", f"valid_{metric}", "mean", "deviation", "reason"])
+    for rank, group in enumerate(groups, start=1):
+        for row in group.rows:
+            values = [_show(row.overrides.get(key, "")) for key in keys]
+            figures = [row.score, group.mean, group.deviation]
+            shown = ["" if figure is None else figure for figure in figures]
+            place = rank if group.mean is not None else ""
+            out.writerow([place, row.name, *values, row.state, *shown, row.reason])
+    write_whole(path, stream.getvalue())
 
 
 def spread(group: Group) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attention import results, schema
+from attention.parsing import written
 from attention.workdir import read_config
 
 STRUCTURE = "structure"
@@ -52,7 +53,9 @@ def name_of(overrides: Mapping[str, Any]) -> str:
 def flags(overrides: Mapping[str, Any]) -> list[str]:
     """The overrides as flags of the command line."""
     return [
-        f"--config.{name}={_text(value)}" for name, value in overrides.items() if name != STRUCTURE
+        f"--config.{name}={written(value)}"
+        for name, value in overrides.items()
+        if name != STRUCTURE
     ]
 
 
@@ -75,7 +78,7 @@ def check_taken(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None
             continue
         if name in schema.SCHEMA:
             schema.check_value(name, schema.SCHEMA[name], value)
-        if _plain(plain.get(name)) != _plain(value):
+        if plain.get(name) != ([*value] if isinstance(value, tuple) else value):
             raise ValueError(
                 f"config.{name} is {value!r} in the sweep, but as a flag {plain.get(name)!r}"
             )
@@ -90,7 +93,7 @@ def score_of(trial: Trial) -> float | None:
     report = results.read(trial.path)
     if report is None or report.get("split") != "valid":
         return None
-    if not _same(read_config(trial.path), trial.config):
+    if read_config(trial.path) != trial.config:
         return None
     score = report.get("score")
     return score if isinstance(score, int | float) and math.isfinite(score) else None
@@ -128,23 +131,5 @@ def command_of(
     ]
 
 
-def _same(config: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two configs are the same, one of which may have been through JSON."""
-    one, two = dict(schema.flatten(config)), dict(schema.flatten(other))
-    return one.keys() == two.keys() and all(_plain(one[k]) == _plain(two[k]) for k in one)
-
-
-def _plain(value: Any) -> Any:
-    return [*value] if isinstance(value, tuple) else value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return ",".join(map(_text, value))
-    return repr(value) if isinstance(value, float) else str(value)
-
-
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else _text(value)
+    return f"{value:.4g}" if isinstance(value, float) else written(value)

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import math
-import os
 import sys
 import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from attention.files import write_whole
 
 
 class MetricsWriter:
@@ -79,7 +80,7 @@ class MetricsWriter:
         """Writes metrics, and a line of progress if there is no bar; fit for ``on_log``."""
         self.write(step, metrics)
         if self._bar is None:
-            left = _clock((self._steps - step) * metrics.get("perf/step_seconds", math.nan))
+            left = clock((self._steps - step) * metrics.get("perf/step_seconds", math.nan))
             self.say(f"step {step}/{self._steps}  {_summary(metrics)}  {left} left")
 
     def say(self, text: str) -> None:
@@ -168,9 +169,7 @@ def _drop_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line, entry in _entries(path) if (entry["step"] or 0) <= step]
-    temporary = path.with_suffix(".jsonl.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 def _summary(metrics: Mapping[str, float]) -> str:
@@ -182,7 +181,8 @@ def _summary(metrics: Mapping[str, float]) -> str:
     return "  ".join(parts)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03` under an hour; `?` for what is not known."""
     if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(max(seconds, 0)), 60)
