@@ -18,8 +18,7 @@ import warnings
 
 from absl import flags
 
-from attention.arguments import parse
-from attention.training.interrupts import end_when_asked
+from experiments.arguments import parse
 
 MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, FloatingPointError)
 
@@ -28,9 +27,12 @@ def run(command: str, given: dict, keys: list[str]) -> int:
     """Does the command's work and returns the exit code."""
     from attention import host, inspecting, options, trained, translating
     from attention import run as runs
+    from attention.training.interrupts import end_when_asked
     from experiments import sweeping
     from experiments.resolve import default_workdir, resolve
 
+    if __name__ == "__main__":  # the process is ours to end
+        end_when_asked()
     host.keep_compiled_programs()
     host.keep_freed_memory()
     if command == "train":
@@ -83,6 +85,5 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     if not os.environ.get("ATTENTION_TRACEBACK"):  # what libraries' threads say after an error
         sys.unraisablehook = threading.excepthook = lambda _: None
-    end_when_asked()
     sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(main(sys.argv))

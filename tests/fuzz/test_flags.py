@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attention import build, checks, schema, workdir
-from attention.arguments import COMMANDS, parse
 from experiments import resolve
+from experiments.arguments import COMMANDS, parse
 from tests.fuzz.attempts import THOUSANDS, attempt
 
 KEYS = [name for name, _ in schema.flatten(schema.defaults())]
