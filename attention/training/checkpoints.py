@@ -1,5 +1,6 @@
 """Checkpoints of the whole state, written in the background, checked when read."""
 
+import contextlib
 import dataclasses
 import math
 import warnings
@@ -153,7 +154,8 @@ class Checkpoints:
             self.wait()
         finally:
             self._thread.shutdown()
-            self._arrays.close()
+            with contextlib.suppress(Exception):  # what went wrong there, a save has told of
+                self._arrays.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
