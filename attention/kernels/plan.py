@@ -20,7 +20,7 @@ class Limits:
       unit: sides are multiples of this where a length is cut.
       least: the smallest side that is tried where a mask hides tiles.
       visit, edge: what it costs to visit a tile, and each query and key of it, in scores that could
-        be computed instead.
+        be computed instead; a single tile is not visited, but all there is.
     """
 
     side: int
@@ -28,7 +28,7 @@ class Limits:
     unit: int = 16
     least: int = 64
     visit: int = 15_000
-    edge: int = 64
+    edge: int = 96
 
 
 _LIMITS = {"cpu": Limits(512, 2**20)}  # 4 MiB of float32, as the caches like it
@@ -99,6 +99,8 @@ def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: in
 def _cost(cut: Plan, rows: int, limits: Limits) -> int:
     """What all visits cost together, in scores."""
     q_size, k_size = cut.tiling.q_size, cut.tiling.k_size
+    if cut.tiling.shape == (1, 1):
+        return rows * q_size * k_size
     row = q_size * k_size + limits.edge * (q_size + k_size)
     visits = len(cut.full_P2) + len(cut.mixed_P2)
     return visits * (rows * row + rows // cut.group * limits.visit)

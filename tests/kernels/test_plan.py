@@ -21,6 +21,13 @@ def test_tiles_are_as_large_as_the_pattern_lets_them(mask, side):
     assert (cut.tiling.q_size, cut.tiling.k_size) == (side, side)
 
 
+@pytest.mark.parametrize("length", [512, 1024, 2048])
+def test_a_causal_mask_is_not_cut_into_more_than_it_saves(length):
+    """Measured: with smaller tiles it takes longer, by benchmarks/full_attention.py."""
+    rows = 4096 // length * 8
+    assert plan(rows, length, length, Causal(), LIMITS).tiling.q_size == 512
+
+
 def test_a_narrow_window_costs_what_it_shows():
     for length in (4096, 16384):
         assert visited(plan(8, length, length, Window(128, 128), LIMITS)) < 1.6 * 257 * length

@@ -354,7 +354,9 @@ def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_he
         np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
 
 
-@pytest.mark.parametrize("left", [0, 2, 5, 40])
+@pytest.mark.parametrize(
+    "left", [2, 40, *(pytest.param(left, marks=pytest.mark.slow) for left in (0, 5))]
+)
 def test_a_window_survives_a_cache_that_grows(left):
     model = Transformer(
         vocab_size=13,
