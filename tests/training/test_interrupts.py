@@ -71,6 +71,8 @@ try:
     time.sleep(60)
 except Interrupted as error:
     print(error, flush=True)
+    if sys.argv[1] == "slow to end":
+        time.sleep(60)
     sys.exit(error.code)
 """
 
@@ -98,6 +100,15 @@ def test_a_second_of_the_same_kind_kills_at_once(busy, number):
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=0.5)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == -number
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_kills_what_is_slow_to_end(busy, number):
+    process = busy("slow to end")
+    process.send_signal(number)
+    assert process.stdout.readline().startswith(f"stopped by {number.name}")
     process.send_signal(number)
     assert process.wait(timeout=60) == -number
 
