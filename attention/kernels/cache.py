@@ -1,6 +1,7 @@
-"""Keys and values of earlier positions, kept by head: what cached steps of attention share.
+"""Keys and values of earlier positions, kept by head, and softmax attention to them step by step.
 
 Each head's lie together, so that no step of a search copies them; every leaf has the batch first.
+Masks, and biases that are a Bias, speak of absolute positions; each row stands at its ``index_B``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from attention.biases import Bias
+from attention.kernels.step import step_attention
+from attention.masks import Causal, as_mask
 from attention.shapes import Sizes, Tree
 
 
@@ -35,3 +39,68 @@ def finite(v_BHKE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
     if seen_BHK.shape[1] > heads:  # by any of the heads that share a value
         seen_BHK = seen_BHK.reshape(len(seen_BHK), heads, -1, length).any(axis=2)
     return jnp.where(seen_BHK[..., None], v_BHKE, 0)
+
+
+def extend(
+    cache: Tree,
+    q_BQHD: jax.Array,
+    k_BQHD: jax.Array,
+    v_BQHE: jax.Array,
+    mask: Any,
+    *,
+    bias: Any = None,
+) -> tuple[jax.Array, Tree]:
+    """Appends Q positions to all that are kept, and attends from them causally, under a mask."""
+    new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
+    at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
+    k_BHKD = written(cache["k_BHKD"], k_BQHD, at_BQ)
+    v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
+    k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
+    see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
+    kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
+    if mask is not None:  # what stands in padding may not even be finite
+        v_BHKE = finite(v_BHKE, see_BHQK)
+    if isinstance(bias, Bias):
+        bias = bias.at(at_BQ[:, None, :, None], k_pos)
+    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
+
+
+def extend_ring(
+    cache: Tree,
+    q_BQHD: jax.Array,
+    k_BQHD: jax.Array,
+    v_BQHE: jax.Array,
+    mask: Any,
+    *,
+    bias: Any = None,
+) -> tuple[jax.Array, Tree]:
+    """The same where the room is a ring of the latest positions; the mask shows nothing earlier."""
+    new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
+    q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
+    pos_BK = jnp.concatenate([_in_ring(cache["index_B"], width), q_pos_BQ], axis=1)
+    k_BHKD, v_BHKE = (
+        jnp.concatenate([cache[name], x.swapaxes(1, 2).astype(cache[name].dtype)], axis=2)
+        for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
+    )
+    q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
+    see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
+    v_BHKE = finite(v_BHKE, see_BHQK)
+    if isinstance(bias, Bias):
+        bias = bias.at(q_pos, k_pos)
+    elif bias is not None:
+        bias = jnp.take_along_axis(bias, k_pos, axis=3, mode="clip")
+    out_BQHE = step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
+    last = min(new, width)
+    slots_BL = q_pos_BQ[:, -last:] % width
+    return out_BQHE, {
+        "k_BHKD": written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
+        "v_BHKE": written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
+        "index_B": cache["index_B"] + new,
+    }
+
+
+def _in_ring(index_B: jax.Array, width: int) -> jax.Array:
+    """The position that each slot of the ring holds, negative where it holds none yet."""
+    slot_1W = jnp.arange(width)[None]
+    last_B1 = index_B[:, None] - 1
+    return last_B1 - (last_B1 - slot_1W) % width

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 
-from attention.biases import Bias
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
-from attention.kernels.step import step_attention
-from attention.masks import Causal, Window, as_mask
+from attention.masks import Window, as_mask
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
 
 
@@ -33,6 +30,7 @@ class Local:
     Raises:
       ValueError: left or right is negative.
 
+        >>> import jax.numpy as jnp
         >>> from attention.masks import Causal
         >>> x_BTHD = jnp.ones((1, 9, 2, 4))
         >>> out_BTHE, _ = Local(left=2).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, Causal())
@@ -101,39 +99,6 @@ class Local:
         *,
         bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
-        """Attends causally from Q new positions to the ring and to themselves; then keeps them.
-
-        ``mask``, and ``bias`` if it is a Bias, speak of absolute positions; each row stands at its
-        own ``index_B``.
-        """
-        new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
-        q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
-        pos_BK = jnp.concatenate([_positions(cache["index_B"], width), q_pos_BQ], axis=1)
-        k_BHKD, v_BHKE = (
-            jnp.concatenate([cache[name], x.swapaxes(1, 2).astype(cache[name].dtype)], axis=2)
-            for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
-        )
-        q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
-        near = Causal() & Window(self.left, 0) & as_mask(mask)
-        see_BHQK = near.at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
-        if mask is not None:
-            v_BHKE = cache_of_heads.finite(v_BHKE, see_BHQK)
-        if isinstance(bias, Bias):
-            bias = bias.at(q_pos, k_pos)
-        elif bias is not None:
-            bias = jnp.take_along_axis(bias, k_pos, axis=3, mode="clip")
-        out_BQHE = step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
-        last = min(new, width)
-        slots_BL = q_pos_BQ[:, -last:] % width
-        return out_BQHE, {
-            "k_BHKD": cache_of_heads.written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
-            "v_BHKE": cache_of_heads.written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
-            "index_B": cache["index_B"] + new,
-        }
-
-
-def _positions(index_B: jax.Array, width: int) -> jax.Array:
-    """The position that each slot of the ring holds, negative where it holds none yet."""
-    slot_1W = jnp.arange(width)[None]
-    last_B1 = index_B[:, None] - 1
-    return last_B1 - (last_B1 - slot_1W) % width
+        """Attends causally from Q new positions to the ring and to themselves; then keeps them."""
+        near = as_mask(mask) & Window(self.left, self.right)
+        return cache_of_heads.extend_ring(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)

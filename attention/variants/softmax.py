@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 
-from attention.biases import Bias
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
-from attention.kernels.step import step_attention
-from attention.masks import Causal, as_mask
 from attention.shapes import Abilities, Sizes, Tree
 
 
@@ -89,20 +85,5 @@ class Softmax:
         *,
         bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
-        """Appends Q positions to the cache and attends from them, causally.
-
-        ``mask``, and ``bias`` if it is a Bias, speak of absolute positions; each row stands at its
-        own ``index_B``.
-        """
-        new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
-        at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
-        k_BHKD = cache_of_heads.written(cache["k_BHKD"], k_BQHD, at_BQ)
-        v_BHKE = cache_of_heads.written(cache["v_BHKE"], v_BQHE, at_BQ)
-        k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
-        see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
-        kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
-        if mask is not None:  # what stands in padding may not even be finite
-            v_BHKE = cache_of_heads.finite(v_BHKE, see_BHQK)
-        if isinstance(bias, Bias):
-            bias = bias.at(at_BQ[:, None, :, None], k_pos)
-        return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
+        """Appends Q positions to the cache and attends from them, causally."""
+        return cache_of_heads.extend(cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)
