@@ -32,14 +32,16 @@ class Bias:
 
     def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
         """The bias of a tile whose corner may be traced."""
-        q_pos = np.arange(q_size, dtype=np.int32)[None, None, :, None] + q_first
-        k_pos = np.arange(k_size, dtype=np.int32)[None, None, None, :] + k_first
-        return self.at(q_pos, k_pos)
+        return self.at(*_corner_positions(q_first, k_first, q_size, k_size))
 
     def pulled(self: _B, grad: _B, ds_BHQK: jax.Array, q_first: Any, k_first: Any) -> _B:
         """``grad``, this bias's gradient so far, and what the gradient of a tile adds to it."""
-        q_size, k_size = ds_BHQK.shape[2:]
-        made, pull = jax.vjp(lambda bias: bias.tile(q_first, k_first, q_size, k_size), self)
+        q_pos, k_pos = _corner_positions(q_first, k_first, *ds_BHQK.shape[2:])
+        return self.pulled_at(grad, ds_BHQK, q_pos, k_pos)
+
+    def pulled_at(self: _B, grad: _B, ds_BHQK: jax.Array, q_pos: Any, k_pos: Any) -> _B:
+        """The same for positions as ``at`` takes them."""
+        made, pull = jax.vjp(lambda bias: bias.at(q_pos, k_pos), self)
         (more,) = pull(_summed_to(ds_BHQK, made.shape).astype(made.dtype))
         return jax.tree.map(jnp.add, grad, more)
 
@@ -170,6 +172,12 @@ def as_bias(bias: Any) -> Bias | None:
     if bias.ndim > 4:
         raise ValueError(f"bias has shape {bias.shape}; it needs to broadcast to [B, H, Q, K]")
     return Given(bias.reshape((1,) * (4 - bias.ndim) + bias.shape))
+
+
+def _corner_positions(q_first: Any, k_first: Any, q_size: int, k_size: int) -> tuple[Any, Any]:
+    """The positions of a tile, as ``Bias.at`` takes them."""
+    q_pos = np.arange(q_size, dtype=np.int32)[None, None, :, None] + q_first
+    return q_pos, np.arange(k_size, dtype=np.int32)[None, None, None, :] + k_first
 
 
 def _summed_to(ds_BHQK: jax.Array, shape: tuple[int, ...]) -> jax.Array:

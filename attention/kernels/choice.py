@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jax
 
-from attention.kernels import cudnn, splash
+from attention.kernels import cudnn, sparse, splash
 from attention.kernels.reference import reference
 from attention.kernels.request import Request
 from attention.kernels.tiled import tiled
@@ -21,16 +21,19 @@ class Kernel:
       refuses: why it cannot serve a request, or None.
       compute: the function.
       grouped: whether it takes fewer key and value heads than queries' as they are.
+      pays: whether it is worth while where it is not forced.
     """
 
     refuses: Callable[[Request], str | None]
     compute: Callable[..., jax.Array]
     grouped: bool = False
+    pays: Callable[[Request], bool] = lambda request: True
 
 
 KERNELS = {  # by preference
     "cudnn": Kernel(cudnn.refuses, cudnn.cudnn, grouped=True),
     "splash": Kernel(splash.refuses, splash.splash, grouped=True),
+    "sparse": Kernel(lambda request: None, sparse.sparse, pays=sparse.pays),
     "tiled": Kernel(lambda request: None, tiled),
     "reference": Kernel(lambda request: None, reference),
 }
@@ -44,7 +47,8 @@ def choose(request: Request, forced: str = "auto") -> str:
       NotImplementedError: the kernel that is forced cannot serve the request.
     """
     if forced == "auto":
-        return next(name for name, kernel in KERNELS.items() if kernel.refuses(request) is None)
+        able = (name for name, kernel in KERNELS.items() if kernel.refuses(request) is None)
+        return next(name for name in able if KERNELS[name].pays(request))
     if forced not in KERNELS:
         raise ValueError(f"kernel {forced!r} is unknown; choose 'auto' or one of {list(KERNELS)}")
     reason = KERNELS[forced].refuses(request)
@@ -64,6 +68,8 @@ def explained(request: Request, forced: str = "auto") -> str:
         if name == chosen:
             said = "chosen" if forced == "auto" else "chosen, being forced"
         else:
-            said = f"no: {reason}" if reason else "possible, and less preferred"
+            paying = reason is None and kernel.pays(request)
+            less = "possible, and less preferred" if paying else "possible, and does not pay"
+            said = f"no: {reason}" if reason else less
         lines.append(f"{name}: {said}")
     return "\n".join(lines)

@@ -60,6 +60,15 @@ class Plan:
         """The tiles to visit, with whether the mask has to be asked."""
         return (self.full_P2, False), (self.mixed_P2, True)
 
+    def cost(self, rows: int, limits: Limits) -> int:
+        """What all visits cost together, in scores."""
+        q_size, k_size = self.tiling.q_size, self.tiling.k_size
+        if self.tiling.shape == (1, 1):
+            return rows * q_size * k_size
+        row = q_size * k_size + limits.edge * (q_size + k_size)
+        visits = len(self.full_P2) + len(self.mixed_P2)
+        return visits * (rows * row + rows // self.group * limits.visit)
+
     @property
     def q_padded(self) -> int:
         """Queries, filled up to whole tiles."""
@@ -80,7 +89,7 @@ def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
     while sides[-1] // 2 >= limits.least and sides[-1] // 2 < max(q_len, k_len):
         sides.append(sides[-1] // 2)
     cuts = [_cut(rows, q_len, k_len, mask, limits, side) for side in sides]
-    return min(cuts, key=lambda cut: _cost(cut, rows, limits))
+    return min(cuts, key=lambda cut: cut.cost(rows, limits))
 
 
 def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: int) -> Plan:
@@ -94,16 +103,6 @@ def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: in
     group = max(g for g in range(1, min(rows, most) + 1) if rows % g == 0)
     full_P2, mixed_P2 = (np.argwhere(blocks == kind).astype(np.int32) for kind in (FULL, MIXED))
     return Plan(tiling, group, full_P2, mixed_P2)
-
-
-def _cost(cut: Plan, rows: int, limits: Limits) -> int:
-    """What all visits cost together, in scores."""
-    q_size, k_size = cut.tiling.q_size, cut.tiling.k_size
-    if cut.tiling.shape == (1, 1):
-        return rows * q_size * k_size
-    row = q_size * k_size + limits.edge * (q_size + k_size)
-    visits = len(cut.full_P2) + len(cut.mixed_P2)
-    return visits * (rows * row + rows // cut.group * limits.visit)
 
 
 def _even(length: int, side: int, limits: Limits) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import TRUTH, any_of, check_length, is_whole, set_array
+from attention.masks.parts import Part
 from attention.masks.tiling import FULL, MIXED, Tiling
 
 Positions = Any  # an integer array: q [B or 1, 1, Q, 1], k [B or 1, 1, 1, K]
@@ -95,6 +97,10 @@ class Mask:
         EMPTY and FULL are never wrong; what depends on an array is MIXED.
         """
         return np.full(tiling.shape, MIXED, np.int8)
+
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """The mask cut into disjoint parts that are blocks each; it alone where it is cheap so."""
+        return (Part(self),)
 
     def __and__(self, other: Any) -> Mask:
         return And(self, as_mask(other))
@@ -209,6 +215,13 @@ class And(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return np.minimum(self.left.blocks(tiling), self.right.blocks(tiling))
 
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        for cut, other in ((self.left, self.right), (self.right, self.left)):
+            parts = cut.parts(q_len, k_len)
+            if not _whole(parts):
+                return tuple(replace(part, mask=part.mask & other) for part in parts)
+        return (Part(self),)
+
 
 @pytree("left", "right")
 @dataclass(frozen=True)
@@ -231,6 +244,21 @@ class Or(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return np.maximum(self.left.blocks(tiling), self.right.blocks(tiling))
 
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """First all that need no cutting, together; then the others, each less what was before."""
+        cut = [(mask, mask.parts(q_len, k_len)) for mask in _alternatives(self)]
+        whole = [mask for mask, parts in cut if _whole(parts)]
+        if len(whole) == len(cut):
+            return (Part(self),)
+        before = functools.reduce(Or, whole) if whole else None
+        found = [] if before is None else [Part(before)]
+        for mask, parts in cut:
+            if not _whole(parts):
+                new = (p if before is None else replace(p, mask=p.mask & ~before) for p in parts)
+                found += new
+                before = mask if before is None else before | mask
+        return tuple(found)
+
 
 @pytree("mask")
 @dataclass(frozen=True)
@@ -247,6 +275,18 @@ class Not(Mask):
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return FULL - self.mask.blocks(tiling)
+
+
+def _whole(parts: tuple[Part, ...]) -> bool:
+    """Whether a mask is one part in the order of the sequence."""
+    return len(parts) == 1 and parts[0].plain
+
+
+def _alternatives(mask: Mask) -> list[Mask]:
+    """The masks of which any may show a pair."""
+    if isinstance(mask, Or):
+        return _alternatives(mask.left) + _alternatives(mask.right)
+    return [mask]
 
 
 def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:

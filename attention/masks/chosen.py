@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Mask, Positions, pytree
+from attention.masks.base import Everything, Mask, Positions, pytree
+from attention.masks.parts import Part
 from attention.masks.tiling import Tiling, kinds, of_tiles
 
 
@@ -57,10 +58,37 @@ class Global(Mask):
         k_some, k_whole = of_tiles(self._seen(tiling.k_len), k_first, k_last)
         return kinds(q_some | k_some, q_whole | k_whole)
 
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """The chosen keys, put together; and the chosen queries, less those keys."""
+        q_order, k_order = (
+            np.flatnonzero(self._seen(length)).astype(np.int32) for length in (q_len, k_len)
+        )
+        if not len(q_order) or not len(k_order):
+            return (Part(self),)
+        others = ~_Keys(self)
+        return Part(Everything(), k_order=k_order), Part(others, q_order=q_order)
+
     def _seen(self, length: int) -> np.ndarray:
         see_T = np.arange(length) < self.first
         see_T[[p for p in self.positions if p < length]] = True
         return see_T
+
+
+@pytree()
+@dataclass(frozen=True)
+class _Keys(Mask):
+    """All see the chosen keys, and none else."""
+
+    chosen: Global
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return self.chosen._chosen(k_pos) & (q_pos >= 0)
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        q_first, _, k_first, k_last = tiling.bounds()
+        some, whole = of_tiles(self.chosen._seen(tiling.k_len), k_first, k_last)
+        every = q_first >= 0
+        return kinds(some & every, whole & every)
 
 
 @pytree()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Mask, Positions, pytree
+from attention.masks.base import Everything, Mask, Positions, pytree
+from attention.masks.parts import Part, by_residue, by_square
 from attention.masks.patterns import Window
 from attention.masks.tiling import Tiling, by_difference, kinds, of_tiles
 
@@ -39,6 +40,13 @@ class Dilated(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         near = by_difference(tiling.bounds(), -self.left * self.step, self.right * self.step)
         return np.minimum(near, _residues(tiling, self.step))
+
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """A window over the keys of the same remainder."""
+        if self.step == 1 or q_len != k_len:
+            return (Part(self),)
+        order, size = by_residue(q_len, self.step)
+        return (Part(Everything(), order, order, (size, size), Window(self.left, self.right)),)
 
 
 def _residues(tiling: Tiling, step: int) -> np.ndarray:
@@ -82,6 +90,15 @@ class Strided(Mask):
         near = Window(self.stride - 1, self.stride - 1).blocks(tiling) * self.local
         return np.maximum(near, _residues(tiling, self.stride) * self.columns).astype(np.int8)
 
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """The window; and, of each remainder, all further keys."""
+        if not self.columns or self.stride == 1 or q_len != k_len:
+            return (Part(self),)
+        near = Window(self.stride - 1, self.stride - 1)
+        order, size = by_residue(q_len, self.stride)
+        columns = Part(~near if self.local else Everything(), order, order, (size, size))
+        return (Part(near), columns) if self.local else (columns,)
+
 
 @pytree()
 @dataclass(frozen=True)
@@ -120,6 +137,17 @@ class Fixed(Mask):
         see_K = np.arange(tiling.k_len) % self.size >= self.size - self.summary
         columns = kinds(*of_tiles(see_K, *tiling.bounds()[2:]))
         return np.maximum(own * self.local, columns * self.columns).astype(np.int8)
+
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """The own block; and the summaries of the others, put together."""
+        if not self.columns or self.summary == self.size:
+            return (Part(self),)
+        own = replace(self, columns=False)
+        k_pos = np.arange(k_len, dtype=np.int32)
+        k_order = k_pos[k_pos % self.size >= self.size - self.summary]
+        columns = Part(~own if self.local else Everything(), k_order=k_order)
+        parts = (Part(own),) if self.local else ()
+        return (*parts, columns) if len(k_order) else parts or (Part(self),)
 
 
 def _some_part(mask: Mask, *names: str) -> None:
@@ -162,3 +190,11 @@ class Grid(Mask):
             columns[first + 1] = np.where(several, self.width - 1, columns[first + 1])
         down = by_difference(rows, -self.rows, self.rows)
         return np.minimum(down, by_difference(columns, -self.columns, self.columns))
+
+    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+        """Squares of the image, each with what lies around it."""
+        side = max(self.rows, self.columns) + 1
+        if q_len != k_len or side >= self.width:
+            return (Part(self),)
+        square = by_square(q_len, self.width, side, self.rows, self.columns)
+        return (replace(square, mask=self),)

@@ -18,25 +18,40 @@ class Tiling:
     Attributes:
       q_len, k_len: queries and keys.
       q_size, k_size: sides of a tile.
+      q_order, k_order: the positions in the order in which they are cut, int [Q'] and [K'], -1 for
+        none; None as they are. A tile is then known by its least and its greatest position.
     """
 
     q_len: int
     k_len: int
     q_size: int
     k_size: int
+    q_order: np.ndarray | None = None
+    k_order: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Tiles along the queries and along the keys."""
-        return -(-self.q_len // self.q_size), -(-self.k_len // self.k_size)
+        q_len = self.q_len if self.q_order is None else len(self.q_order)
+        k_len = self.k_len if self.k_order is None else len(self.k_order)
+        return -(-q_len // self.q_size), -(-k_len // self.k_size)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """First and last positions of each tile: queries' as [N_q, 1], keys' as [1, N_k]."""
-        n_q, n_k = self.shape
-        q_first, k_first = np.arange(n_q) * self.q_size, np.arange(n_k) * self.k_size
-        q_last = np.minimum(q_first + self.q_size, self.q_len) - 1
-        k_last = np.minimum(k_first + self.k_size, self.k_len) - 1
+        q_first, q_last = _ends(self.q_len, self.q_size, self.q_order)
+        k_first, k_last = _ends(self.k_len, self.k_size, self.k_order)
         return q_first[:, None], q_last[:, None], k_first[None], k_last[None]
+
+
+def _ends(length: int, size: int, order: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest position of each tile; 0 where it has none."""
+    if order is None:
+        first = np.arange(-(-length // size)) * size
+        return first, np.minimum(first + size, length) - 1
+    order_NC = np.full((-(-len(order) // size), size), -1)
+    order_NC.reshape(-1)[: len(order)] = order
+    last = np.maximum(order_NC.max(1), 0)
+    return np.minimum(np.where(order_NC < 0, length, order_NC).min(1), last), last
 
 
 def by_difference(bounds: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""How the sparse kernel cuts one part of a mask: cells of some queries and all keys they see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from attention.kernels.plan import Limits
+from attention.masks import EMPTY, FULL, MIXED, Tiling
+from attention.masks.parts import Part
+
+_SIDES = (512, 256, 128, 64, 32)
+_MOST_PIECES = 16
+_VISIT, _EDGE = 20_000, 64  # what a cell costs, and each query and key in it, in scores
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of one shape.
+
+    Attributes:
+      q_first_P: the first query of each, int32; every query is in one cell at most.
+      k_first_PN: where its pieces of keys begin, int32.
+      q_size, k_size: queries of a cell, and keys of a piece.
+      masked: whether the mask has to be asked.
+    """
+
+    q_first_P: np.ndarray
+    k_first_PN: np.ndarray
+    q_size: int
+    k_size: int
+    masked: bool
+
+    @property
+    def keys(self) -> int:
+        """Keys of a cell."""
+        return self.k_first_PN.shape[1] * self.k_size
+
+    @property
+    def scores(self) -> int:
+        """Scores of all cells together."""
+        return len(self.q_first_P) * self.q_size * self.keys
+
+
+@dataclass(frozen=True)
+class Cut:
+    """All cells of a part, and the lengths to which its queries and keys are filled up."""
+
+    cells: tuple[Cells, ...]
+    q_padded: int
+    k_padded: int
+
+    def cost(self, rows: int) -> int:
+        """What all visits cost together, in scores."""
+        edges = sum(len(c.q_first_P) * (c.q_size + c.keys) for c in self.cells)
+        visits = sum(len(c.q_first_P) for c in self.cells)
+        return rows * (sum(c.scores for c in self.cells) + _EDGE * edges) + visits * _VISIT
+
+
+def cut(part: Part, rows: int, q_len: int, k_len: int, limits: Limits) -> Cut:
+    """Cuts a part in the cheapest of several ways, for ``rows`` heads of all batch elements."""
+    q_own = q_len if part.q_order is None else len(part.q_order)
+    k_own = k_len if part.k_order is None else len(part.k_order)
+    cuts = [
+        _cut(part, Tiling(q_own, k_own, *sides), q_len, k_len, limits)
+        for sides in _sides(part, q_own, k_own)
+    ]
+    return min(cuts, key=lambda cut: cut.cost(rows))
+
+
+def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
+    """Sides of tiles to try."""
+    if part.block is not None and part.block[0] != part.block[1]:
+        yield part.block
+        return
+    if part.block is not None:
+        for times in (1, 2, 4, 8, 16, 32, 64, 128):
+            side = part.block[0] // times
+            if part.block[0] % times == 0 and (side >= 16 or times == 1) and side <= _SIDES[0]:
+                yield side, side
+        return
+    tried = set()
+    for side in _SIDES:
+        for k_side in {side, min(side, 64)}:
+            sides = min(side, q_len), min(k_side, k_len)
+            if sides not in tried:
+                tried.add(sides)
+                yield sides
+
+
+def _cut(part: Part, tiling: Tiling, q_len: int, k_len: int, limits: Limits) -> Cut:
+    """The cells with tiles of one size."""
+    kinds = _kinds(part, tiling, q_len, k_len)
+    shapes: dict[tuple[int, int, bool], list[tuple[int, list[int]]]] = {}
+    n_k = tiling.shape[1]
+    for i, row in enumerate(kinds):
+        seen = np.flatnonzero(row != EMPTY)
+        if not len(seen):
+            continue
+        span = int(seen[-1] - seen[0]) + 1
+        masked = bool((row[seen] == MIXED).any())
+        if span == len(seen) or len(seen) > _MOST_PIECES or span <= len(seen) + 1:
+            masked |= span != len(seen)
+            shapes.setdefault((1, span, masked), []).append((i, [int(seen[0])]))
+        else:
+            shapes.setdefault((len(seen), 1, masked), []).append((i, [int(j) for j in seen]))
+    cells, spare = [], False
+    for (pieces, span, masked), members in _fewer(shapes).items():
+        firsts = []
+        for _, tiles in members:
+            if pieces == 1:
+                firsts.append([min(tiles[0], n_k - span)])
+            else:
+                spare |= len(tiles) < pieces
+                firsts.append(tiles + [n_k] * (pieces - len(tiles)))
+        q_first_P = np.array([i for i, _ in members], np.int32) * tiling.q_size
+        k_first_PN = np.array(firsts, np.int32) * tiling.k_size
+        cells.append(Cells(q_first_P, k_first_PN, tiling.q_size, span * tiling.k_size, masked))
+    return Cut(tuple(cells), tiling.shape[0] * tiling.q_size, (n_k + spare) * tiling.k_size)
+
+
+def _fewer(shapes: dict) -> dict:
+    """Puts cells of nearly one shape together, since every shape is a program of its own.
+
+    A run may be lengthened and a list filled up, if the mask is asked of what is added.
+    """
+    kept: dict = {}
+    for pieces, span, masked in sorted(shapes, reverse=True):
+        members = shapes[pieces, span, masked]
+        larger = [
+            key
+            for key in kept
+            if (key[0] > 1) == (pieces > 1) and key[0] >= pieces and key[1] >= span and key[2]
+        ]
+        best = min(larger, default=None)
+        waste = 0 if best is None else len(members) * (best[0] * best[1] - pieces * span)
+        if best is not None and (waste <= 8 * best[0] * best[1] or not masked and waste == 0):
+            kept[best] += members
+        else:
+            kept.setdefault((pieces, span, masked), []).extend(members)
+    return kept
+
+
+def _kinds(part: Part, tiling: Tiling, q_len: int, k_len: int) -> np.ndarray:
+    """EMPTY, MIXED or FULL for each tile of a part, keys filled up being hidden."""
+    sizes = tiling.q_size, tiling.k_size
+    kinds = part.mask.blocks(Tiling(q_len, k_len, *sizes, part.q_order, part.k_order)).copy()
+    if part.near is not None:
+        kinds = np.minimum(kinds, part.near.blocks(tiling))
+    if part.block is not None:
+        q_block, k_block = (
+            np.arange(n) * size // block
+            for n, size, block in zip(tiling.shape, sizes, part.block, strict=True)
+        )
+        kinds = np.where(q_block[:, None] == k_block[None], kinds, EMPTY)
+    if part.q_order is not None:
+        some_N, _ = _members(part.q_order, tiling.q_size)
+        kinds[~some_N] = EMPTY
+    if part.k_order is not None:
+        some_N, all_N = _members(part.k_order, tiling.k_size)
+        kinds[:, ~some_N] = EMPTY
+        kinds[:, ~all_N] = np.minimum(kinds[:, ~all_N], MIXED)
+    elif k_len % tiling.k_size:
+        kinds[:, -1] = np.minimum(kinds[:, -1], MIXED)
+    assert kinds.max(initial=EMPTY) <= FULL
+    return kinds
+
+
+def _members(order: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each tile whether some, and whether all, of its places hold a position."""
+    order_NC = np.full((-(-len(order) // size), size), -1)
+    order_NC.reshape(-1)[: len(order)] = order
+    return (order_NC >= 0).any(1), (order_NC >= 0).all(1)

@@ -1,0 +1,370 @@
+"""Softmax attention of sparse patterns: only cells of the scores in which something is seen.
+
+A mask is cut into disjoint parts, each in an order in which its pairs lie in blocks (see
+``attention.masks.parts``), and a part into cells: some queries with all keys that they see in it.
+So each cell is one plain softmax. Parts are joined by their log-sum-exps. The backward pass makes
+the weights again from the joint log-sum-exp (Dao et al. 2022, "FlashAttention"), and adds to slices
+where the forward pass read them; nothing is scattered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from attention.kernels.cells import Cells, Cut, cut
+from attention.kernels.orders import copies, ordered, restored
+from attention.kernels.plan import Limits, limits, plan
+from attention.kernels.request import Request
+from attention.kernels.rows import lined_up, zero_padding
+from attention.kernels.tiles import Extras
+from attention.masks import as_mask
+from attention.masks.parts import Part
+from attention.shapes import Tree, accumulator
+
+
+def pays(request: Request) -> bool:
+    """Whether cells cost less than tiles for a request."""
+    (batch, q_len, heads, _), k_len = request.q_shape, request.k_shape[1]
+    mask, rows = as_mask(request.mask), batch * heads
+    parts = mask.parts(q_len, k_len)
+    cells = sum(cut(part, rows, q_len, k_len, limits()).cost(rows) for part in parts)
+    return cells < plan(rows, q_len, k_len, mask, limits()).cost(rows, limits())
+
+
+@dataclass(frozen=True)
+class _Static:
+    scale: float
+    limits: Limits
+
+
+def sparse(
+    q_BQHD: jax.Array,
+    k_BKHD: jax.Array,
+    v_BKHE: jax.Array,
+    mask: Any,
+    *,
+    bias: Any,
+    scale: float,
+    dropped: Any,
+) -> jax.Array:
+    """softmax(scale q kᵀ + bias) v under the mask; time and memory go with what it shows."""
+    mask = as_mask(mask)
+    q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
+    extras = lined_up(Extras(mask, bias, dropped), q_BQHD.shape[1], k_BKHD.shape[1])
+    return _attention(_Static(scale, limits()), q_BQHD, k_BKHD, v_BKHE, extras)
+
+
+class _Piece(NamedTuple):
+    """A part, its cells, and what acts on their scores, in the part's order."""
+
+    part: Part
+    cut: Cut
+    extras: Extras
+    q_pos_Q: jax.Array
+    k_pos_K: jax.Array
+
+    def scores(self, cells: Cells, cell: Cell, q_BCHD: jax.Array, k_BLHD: jax.Array) -> jax.Array:
+        """Scores of scaled queries, -inf where hidden."""
+        dtype = accumulator(q_BCHD.dtype)
+        s_BHCL = jnp.einsum("bqhd,bkhd->bhqk", q_BCHD, k_BLHD, preferred_element_type=dtype)
+        q_pos, k_pos = self.positions(cells, cell)
+        if self.extras.bias is not None:
+            s_BHCL += self.extras.bias.at(q_pos, k_pos).astype(dtype)
+        if not cells.masked:
+            return s_BHCL
+        see = self.extras.mask.at(q_pos, k_pos) & (k_pos >= 0)
+        q_place, k_place = cell.places(cells)
+        if self.part.near is not None:
+            see &= self.part.near.at(q_place, k_place)
+        if self.part.block is not None:
+            see &= q_place // self.part.block[0] == k_place // self.part.block[1]
+        return jnp.where(see, s_BHCL, -jnp.inf)
+
+    def positions(self, cells: Cells, cell: Cell) -> tuple[jax.Array, jax.Array]:
+        """The positions of a cell's queries and keys, as masks and biases take them."""
+        q_pos_C = cell.q_of(self.q_pos_Q, cells, axis=0)
+        k_pos_L = cell.k_of(self.k_pos_K, cells, axis=0)
+        return q_pos_C[None, None, :, None], k_pos_L[None, None, None, :]
+
+    def factors(self, cells: Cells, cell: Cell, dtype: Any) -> jax.Array | None:
+        """What dropout multiplies the weights by; None without dropout."""
+        if self.extras.dropped is None:
+            return None
+        tiles = [
+            self.extras.dropped.tile(cell.q_first, first, cells.q_size, cells.k_size)
+            for first in cell.k_firsts(cells)
+        ]
+        return jnp.concatenate(tiles, axis=3).astype(dtype)
+
+
+class Cell(NamedTuple):
+    """Where a cell begins."""
+
+    q_first: jax.Array
+    k_first_N: jax.Array
+
+    def k_firsts(self, cells: Cells) -> list[jax.Array]:
+        """Where its pieces of keys begin."""
+        return [self.k_first_N[n] for n in range(cells.k_first_PN.shape[1])]
+
+    def q_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
+        """The queries of an array with all of them along ``axis``."""
+        return lax.dynamic_slice_in_dim(x, self.q_first, cells.q_size, axis)
+
+    def k_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
+        """The keys, piece after piece."""
+        firsts, size = self.k_firsts(cells), cells.k_size
+        pieces = [lax.dynamic_slice_in_dim(x, first, size, axis) for first in firsts]
+        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis)
+
+    def q_set(self, x: jax.Array, new: jax.Array, axis: int = 1) -> jax.Array:
+        """The array with its queries replaced."""
+        return lax.dynamic_update_slice_in_dim(x, new.astype(x.dtype), self.q_first, axis)
+
+    def k_add(self, x: jax.Array, more: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
+        """The array with something added to its keys."""
+        size = cells.k_size
+        for n, first in enumerate(self.k_firsts(cells)):
+            piece = lax.slice_in_dim(more, n * size, (n + 1) * size, axis=axis)
+            old = lax.dynamic_slice_in_dim(x, first, size, axis)
+            x = lax.dynamic_update_slice_in_dim(x, old + piece, first, axis)
+        return x
+
+    def places(self, cells: Cells) -> tuple[jax.Array, jax.Array]:
+        """The places of its queries and keys in the part's order."""
+        q_place_C = self.q_first + jnp.arange(cells.q_size)
+        k_place_NC = self.k_first_N[:, None] + jnp.arange(cells.k_size)[None]
+        return q_place_C[None, None, :, None], k_place_NC.reshape(1, 1, 1, -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attention(
+    static: _Static, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array, extras: Extras
+) -> jax.Array:
+    return _forward(static, q_BQHD, k_BKHD, v_BKHE, extras)[0]
+
+
+def _forward(
+    static: _Static, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array, extras: Extras
+) -> tuple[jax.Array, Tree]:
+    """The output, and what the backward pass needs: all inputs, output, and log-sum-exps."""
+    q_len, k_len = q_BQHD.shape[1], k_BKHD.shape[1]
+    outs, sums = [], []
+    for piece in _pieces(static, q_BQHD, k_BKHD, extras):
+        q = ordered(q_BQHD, piece.part.q_order, piece.cut.q_padded, 1)
+        k, v = (ordered(x, piece.part.k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
+        body = partial(_forward_part, static.scale)
+        (out_BQHE, lse_BHQ), _ = _by_batch(body, piece, static.limits, q, k, v)
+        order = piece.part.q_order
+        outs.append(restored(out_BQHE, order, q_len, 1))
+        if order is None:
+            sums.append(lse_BHQ[:, :, :q_len])
+        else:
+            place_Q = copies(order, q_len, lse_BHQ.shape[2])[:, 0]
+            sums.append(jnp.take(lse_BHQ, place_Q, axis=2, mode="fill", fill_value=-jnp.inf))
+    out_BQHE, lse_BHQ = _joined(outs, sums)
+    out_BQHE = out_BQHE.astype(v_BKHE.dtype)
+    return out_BQHE, (q_BQHD, k_BKHD, v_BKHE, extras, out_BQHE, lse_BHQ)
+
+
+def _forward_part(
+    scale: float, piece: _Piece, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], Tree]:
+    """Output and log-sum-exp, -inf where nothing is seen, in the part's order."""
+    dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD, v_BKHE))
+    batch, q_len, heads, _ = q_BQHD.shape
+
+    def visit(state: tuple, cells: Cells, cell: Cell) -> tuple:
+        out_BQHE, lse_BHQ = state
+        q_BCHD = cell.q_of(q_BQHD, cells) * jnp.asarray(scale, q_BQHD.dtype)
+        s_BHCL = piece.scores(cells, cell, q_BCHD, cell.k_of(k_BKHD, cells))
+        top_BHC1 = s_BHCL.max(axis=3, keepdims=True)
+        w_BHCL = jnp.exp(s_BHCL - jnp.where(top_BHC1 == -jnp.inf, 0, top_BHC1))
+        total_BHC = w_BHCL.sum(axis=3)
+        factor_BHCL = piece.factors(cells, cell, dtype)
+        w_BHCL = w_BHCL if factor_BHCL is None else w_BHCL * factor_BHCL
+        new_BHCE = _product("bhqk,bkhe->bhqe", w_BHCL, cell.k_of(v_BKHE, cells))
+        new_BHCE = new_BHCE / jnp.where(total_BHC > 0, total_BHC, 1)[..., None]
+        lse_BHC = top_BHC1[..., 0] + jnp.log(total_BHC)
+        return cell.q_set(out_BQHE, new_BHCE.swapaxes(1, 2)), cell.q_set(lse_BHQ, lse_BHC, 2)
+
+    out_BQHE = jnp.zeros((batch, q_len, heads, v_BKHE.shape[3]), dtype)
+    lse_BHQ = jnp.full((batch, heads, q_len), -jnp.inf, dtype)
+    state = _over_cells(visit, (out_BQHE, lse_BHQ), piece.cut)
+    return state, jax.tree.map(jnp.zeros_like, piece.extras.bias)
+
+
+def _joined(outs: list[jax.Array], sums: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Outputs and log-sum-exps of disjoint parts as those of all; 0 where nothing is seen."""
+    top_BHQ = jnp.stack(sums).max(axis=0) if len(sums) > 1 else sums[0]
+    top_BHQ = jnp.where(top_BHQ == -jnp.inf, 0, top_BHQ)
+    if len(sums) == 1:
+        return outs[0], top_BHQ
+    shares = [jnp.exp(lse_BHQ - top_BHQ) for lse_BHQ in sums]
+    total_BHQ = sum(shares)
+    total_BHQ = jnp.where(total_BHQ > 0, total_BHQ, 1)
+    out_BQHE = sum(
+        out_BQHE * (share / total_BHQ).swapaxes(1, 2)[..., None]
+        for out_BQHE, share in zip(outs, shares, strict=True)
+    )
+    return out_BQHE, top_BHQ + jnp.log(total_BHQ)
+
+
+def _backward(static: _Static, saved: Tree, g_BQHE: jax.Array) -> tuple[Any, ...]:
+    """Gradients of queries, keys, values and bias, from that of the output."""
+    q_BQHD, k_BKHD, v_BKHE, extras, out_BQHE, lse_BHQ = saved
+    q_len, k_len = q_BQHD.shape[1], k_BKHD.shape[1]
+    delta_BHQ = jnp.einsum("bqhe,bqhe->bhq", g_BQHE, out_BQHE, preferred_element_type=lse_BHQ.dtype)
+    grads: list[Any] = [0, 0, 0]
+    d_bias = jax.tree.map(jnp.zeros_like, extras.bias)
+    for piece in _pieces(static, q_BQHD, k_BKHD, extras):
+        q_order, k_order = piece.part.q_order, piece.part.k_order
+        q, g = (ordered(x, q_order, piece.cut.q_padded, 1) for x in (q_BQHD, g_BQHE))
+        lse, delta = (ordered(x, q_order, piece.cut.q_padded, 2) for x in (lse_BHQ, delta_BHQ))
+        k, v = (ordered(x, k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
+        body = partial(_backward_part, static.scale)
+        (dq, dk, dv), more = _by_batch(body, piece, static.limits, q, k, v, g, lse, delta)
+        grads = [
+            grads[0] + restored(dq, q_order, q_len, 1),
+            grads[1] + restored(dk, k_order, k_len, 1),
+            grads[2] + restored(dv, k_order, k_len, 1),
+        ]
+        d_bias = jax.tree.map(jnp.add, d_bias, more)
+    inputs = q_BQHD, k_BKHD, v_BKHE
+    cast = (d.astype(x.dtype) for d, x in zip(grads, inputs, strict=True))
+    return *cast, Extras(None, d_bias, None)  # type: ignore[arg-type]
+
+
+def _backward_part(
+    scale: float,
+    piece: _Piece,
+    q_BQHD: jax.Array,
+    k_BKHD: jax.Array,
+    v_BKHE: jax.Array,
+    g_BQHE: jax.Array,
+    lse_BHQ: jax.Array,
+    delta_BHQ: jax.Array,
+) -> tuple[tuple[jax.Array, ...], Tree]:
+    """Gradients in the part's order, and that of the bias."""
+    dtype = lse_BHQ.dtype
+
+    def visit(state: tuple, cells: Cells, cell: Cell) -> tuple:
+        dq_BQHD, dk_BKHD, dv_BKHE, d_bias = state
+        q_BCHD = cell.q_of(q_BQHD, cells) * jnp.asarray(scale, q_BQHD.dtype)
+        g_BCHE = cell.q_of(g_BQHE, cells)
+        k_BLHD, v_BLHE = (cell.k_of(x, cells) for x in (k_BKHD, v_BKHE))
+        s_BHCL = piece.scores(cells, cell, q_BCHD, k_BLHD)
+        w_BHCL = jnp.exp(s_BHCL - cell.q_of(lse_BHQ, cells, 2)[..., None])
+        dw_BHCL = _product("bqhe,bkhe->bhqk", g_BCHE, v_BLHE, dtype)
+        factor_BHCL, kept_BHCL = piece.factors(cells, cell, dtype), w_BHCL
+        if factor_BHCL is not None:
+            kept_BHCL, dw_BHCL = w_BHCL * factor_BHCL, dw_BHCL * factor_BHCL
+        ds_BHCL = w_BHCL * (dw_BHCL - cell.q_of(delta_BHQ, cells, 2)[..., None])
+        if piece.extras.bias is not None:
+            d_bias = piece.extras.bias.pulled_at(d_bias, ds_BHCL, *piece.positions(cells, cell))
+        dq_BCHD = _product("bhqk,bkhd->bqhd", ds_BHCL, k_BLHD) * scale
+        dk_BLHD = _product("bhqk,bqhd->bkhd", ds_BHCL, q_BCHD)
+        dv_BLHE = _product("bhqk,bqhe->bkhe", kept_BHCL, g_BCHE)
+        return (
+            cell.q_set(dq_BQHD, dq_BCHD),
+            cell.k_add(dk_BKHD, dk_BLHD, cells),
+            cell.k_add(dv_BKHE, dv_BLHE, cells),
+            d_bias,
+        )
+
+    start = [jnp.zeros(x.shape, dtype) for x in (q_BQHD, k_BKHD, v_BKHE)]
+    d_bias = jax.tree.map(jnp.zeros_like, piece.extras.bias)
+    *grads, d_bias = _over_cells(visit, (*start, d_bias), piece.cut)
+    return tuple(grads), d_bias
+
+
+def _pieces(static: _Static, q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras) -> list[_Piece]:
+    (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKHD.shape[1]
+    pieces = []
+    for part in extras.mask.parts(q_len, k_len):
+        cells = cut(part, batch * heads, q_len, k_len, static.limits)
+        dropped = extras.dropped
+        if dropped is not None:
+            dropped = type(dropped)(
+                ordered(dropped.q_bits_BHQ1, part.q_order, cells.q_padded, 2),
+                ordered(dropped.k_bits_BH1K, part.k_order, cells.k_padded, 3),
+                dropped.rate,
+            )
+        sides = ((q_len, part.q_order, cells.q_padded), (k_len, part.k_order, cells.k_padded))
+        q_pos_Q, k_pos_K = (
+            ordered(jnp.arange(length, dtype=jnp.int32), order, padded, 0, fill=-1)
+            for length, order, padded in sides
+        )
+        own = Extras(part.mask, extras.bias, dropped)
+        pieces.append(_Piece(part, cells, own, q_pos_Q, k_pos_K))
+    return pieces
+
+
+def _by_batch(
+    body: Callable[..., tuple[Tree, Tree]], piece: _Piece, limits: Limits, *arrays: jax.Array
+) -> tuple[Tree, Tree]:
+    """``body(piece, *arrays)``, for as many batch elements at a time as have room.
+
+    It gives arrays with the batch first, and the gradient of the bias, which may have none.
+    """
+    batch, heads = arrays[0].shape[0], arrays[0].shape[2]
+    largest = max((c.q_size * c.keys for c in piece.cut.cells), default=1)
+    room = max(1, limits.scores // (largest * heads))
+    group = max(n for n in range(1, min(batch, room) + 1) if batch % n == 0)
+    if group == batch:
+        return body(piece, *arrays)
+
+    def some(d_bias: Tree, xs: tuple) -> tuple[Tree, Tree]:
+        first, *mine = xs
+
+        def own(leaf: jax.Array) -> jax.Array:
+            leaf = jnp.asarray(leaf)
+            return leaf if leaf.shape[0] == 1 else lax.dynamic_slice_in_dim(leaf, first, group)
+
+        def add(old: jax.Array, new: jax.Array) -> jax.Array:
+            if old.shape[0] == 1:
+                return old + new
+            return lax.dynamic_update_slice_in_dim(old, new, first, 0)
+
+        extras = jax.tree.map(own, piece.extras)
+        results, more = body(piece._replace(extras=extras), *mine)
+        return jax.tree.map(add, d_bias, more), results
+
+    first_N = jnp.arange(0, batch, group)
+    xs = [x.reshape(batch // group, group, *x.shape[1:]) for x in arrays]
+    d_bias = jax.tree.map(jnp.zeros_like, piece.extras.bias)
+    d_bias, results = lax.scan(some, d_bias, (first_N, *xs))
+    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), results), d_bias
+
+
+def _over_cells(visit: Callable[..., Tree], state: Tree, cut: Cut) -> Tree:
+    """``visit(state, cells, cell) -> state`` for every cell."""
+    for cells in cut.cells:
+
+        def body(state: Tree, first: tuple, cells: Cells = cells) -> tuple[Tree, None]:
+            return visit(state, cells, Cell(*first)), None
+
+        firsts = jnp.asarray(cells.q_first_P), jnp.asarray(cells.k_first_PN)
+        state, _ = lax.scan(body, state, firsts)
+    return state
+
+
+def _product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
+    """A product in the dtype of the narrower side, summed in at least float32."""
+    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
+    return jnp.einsum(
+        subscripts,
+        left.astype(narrow),
+        right.astype(narrow),
+        preferred_element_type=dtype or accumulator(narrow),
+    )
+
+
+_attention.defvjp(_forward, _backward)
