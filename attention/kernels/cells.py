@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attention.kernels.plan import Limits
 from attention.masks import EMPTY, FULL, MIXED, Tiling
 from attention.masks.parts import Part
 
 _SIDES = (512, 256, 128, 64, 32)
 _MOST_PIECES = 16
-_VISIT, _EDGE = 20_000, 64  # what a cell costs, and each query and key in it, in scores
+_MOST_WASTE = 1.8  # scores, measured by those of the smallest tiles
+# What a score costs, and each query and key of a cell, measured by a score of the tiled kernel; a
+# cell larger than the caches costs more.
+_SCORE, _EDGE, _VISIT = 0.65, 100, 13_000
+_LARGE, _SLOWER = 2**18, 2.0
 
 
 @dataclass(frozen=True)
@@ -52,22 +55,33 @@ class Cut:
     q_padded: int
     k_padded: int
 
-    def cost(self, rows: int) -> int:
+    @property
+    def scores(self) -> int:
+        """Scores of all cells together."""
+        return sum(cells.scores for cells in self.cells)
+
+    def cost(self, rows: int) -> float:
         """What all visits cost together, in scores."""
-        edges = sum(len(c.q_first_P) * (c.q_size + c.keys) for c in self.cells)
-        visits = sum(len(c.q_first_P) for c in self.cells)
-        return rows * (sum(c.scores for c in self.cells) + _EDGE * edges) + visits * _VISIT
+        total = 0.0
+        for cells in self.cells:
+            slower = _SLOWER if cells.q_size * cells.keys > _LARGE else 1.0
+            visits = len(cells.q_first_P)
+            total += rows * _SCORE * slower * cells.scores + visits * _VISIT
+            total += rows * _EDGE * visits * (cells.q_size + cells.keys)
+        return total
 
 
-def cut(part: Part, rows: int, q_len: int, k_len: int, limits: Limits) -> Cut:
+def cut(part: Part, rows: int, q_len: int, k_len: int) -> Cut:
     """Cuts a part in the cheapest of several ways, for ``rows`` heads of all batch elements."""
     q_own = q_len if part.q_order is None else len(part.q_order)
     k_own = k_len if part.k_order is None else len(part.k_order)
     cuts = [
-        _cut(part, Tiling(q_own, k_own, *sides), q_len, k_len, limits)
+        _cut(part, Tiling(q_own, k_own, *sides), q_len, k_len)
         for sides in _sides(part, q_own, k_own)
     ]
-    return min(cuts, key=lambda cut: cut.cost(rows))
+    least = min(cut.scores for cut in cuts)
+    thrifty = [cut for cut in cuts if cut.scores <= _MOST_WASTE * least]
+    return min(thrifty, key=lambda cut: cut.cost(rows))
 
 
 def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
@@ -90,7 +104,7 @@ def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
                 yield sides
 
 
-def _cut(part: Part, tiling: Tiling, q_len: int, k_len: int, limits: Limits) -> Cut:
+def _cut(part: Part, tiling: Tiling, q_len: int, k_len: int) -> Cut:
     """The cells with tiles of one size."""
     kinds = _kinds(part, tiling, q_len, k_len)
     shapes: dict[tuple[int, int, bool], list[tuple[int, list[int]]]] = {}
@@ -127,19 +141,19 @@ def _fewer(shapes: dict) -> dict:
     A run may be lengthened and a list filled up, if the mask is asked of what is added.
     """
     kept: dict = {}
+    room = sum(len(found) * key[0] * key[1] for key, found in shapes.items()) // 8
     for pieces, span, masked in sorted(shapes, reverse=True):
         members = shapes[pieces, span, masked]
-        larger = [
-            key
-            for key in kept
-            if (key[0] > 1) == (pieces > 1) and key[0] >= pieces and key[1] >= span and key[2]
-        ]
-        best = min(larger, default=None)
-        waste = 0 if best is None else len(members) * (best[0] * best[1] - pieces * span)
-        if best is not None and (waste <= 8 * best[0] * best[1] or not masked and waste == 0):
+        larger = [key for key in kept if key[2] and (key[0] > 1) == (pieces > 1)]
+        waste, best = min(
+            ((len(members) * (key[0] * key[1] - pieces * span), key) for key in larger),
+            default=(0, None),
+        )
+        if best is not None and waste <= room:
+            room -= waste
             kept[best] += members
         else:
-            kept.setdefault((pieces, span, masked), []).extend(members)
+            kept[pieces, span, masked] = list(members)
     return kept
 
 
