@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,8 @@ import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
 from attention.kernels.choice import KERNELS, choose, explained
-from attention.kernels.dropped import draw
+from attention.kernels.dropped import Dropped, draw
+from attention.kernels.heads import by_head, check_heads, differs
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
 from attention.kernels.sharded import over_mesh
@@ -64,26 +66,46 @@ def softmax_attention(
       TypeError: an argument or the bias is not floating, or a mask not boolean.
       NotImplementedError: the kernel that is forced cannot do this.
 
-    Cost: Q·K·(D + E) multiply-adds a head, less what the mask hides by whole tiles; memory is
-    linear in Q and K.
+    Cost: (D + E) multiply-adds a head for each pair that the mask shows, and for what its tiles or
+    cells hold beside; memory is linear in Q and K.
     """
     mask, bias = _checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate is {dropout_rate}; it needs to be in [0, 1)")
     dropout = dropout_rate > 0.0 and rng is not None
-    name = choose(_request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropout), kernel)
     (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKGD.shape[1]
     dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len)) if dropout else None  # type: ignore[arg-type]
-    if not KERNELS[name].grouped:
-        k_BKGD, v_BKGE = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (k_BKGD, v_BKGE))
     scale = 1.0 / math.sqrt(size) if scale is None else scale
+    mask, bias, dropped = lined_up(Extras(mask, bias, dropped), q_len, k_len)
+    one = partial(_one_mask, kernel, scale)
+    if differs(mask) and kernel in ("auto", "sparse"):
+        k_BKHD, v_BKHE = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (k_BKGD, v_BKGE))
+        return by_head(one, q_BQHD, k_BKHD, v_BKHE, mask, (bias, dropped))
+    return one(q_BQHD, k_BKGD, v_BKGE, mask, (bias, dropped))
+
+
+def _one_mask(
+    kernel: str,
+    scale: float,
+    q_BQHD: jax.Array,
+    k_BKGD: jax.Array,
+    v_BKGE: jax.Array,
+    mask: Mask | None,
+    others: tuple[Bias | None, Dropped | None],
+) -> jax.Array:
+    """Attention by the kernel that suits the mask."""
+    bias, dropped = others
+    request = _request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropped is not None)
+    chosen = KERNELS[choose(request, kernel)]
+    if not chosen.grouped:
+        times = q_BQHD.shape[2] // k_BKGD.shape[2]
+        k_BKGD, v_BKGE = (jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Extras) -> jax.Array:
         mask, bias, dropped = extras
-        return KERNELS[name].compute(q, k, v, mask, bias=bias, scale=scale, dropped=dropped)
+        return chosen.compute(q, k, v, mask, bias=bias, scale=scale, dropped=dropped)
 
-    extras = lined_up(Extras(mask, bias, dropped), q_len, k_len)
-    return over_mesh(compute, q_BQHD, k_BKGD, v_BKGE, extras)
+    return over_mesh(compute, q_BQHD, k_BKGD, v_BKGE, Extras(mask, bias, dropped))  # type: ignore[arg-type]
 
 
 def explain(
@@ -108,6 +130,7 @@ def explain(
     >>> print(explain(x_BTHD, x_BTHD, x_BTHD, platform="gpu"))
     cudnn: chosen
     splash: no: it needs a TPU, and the platform is gpu
+    sparse: possible, and does not pay
     tiled: possible, and less preferred
     reference: possible, and less preferred
     """
@@ -121,6 +144,7 @@ def _checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None,
     check_qkv(q, k, v)
     (batch, q_len, heads, _), k_len = q.shape, k.shape[1]
     mask, bias = None if mask is None else as_mask(mask), as_bias(bias)
+    check_heads(mask, heads)
     for name, value in (("mask", mask), ("bias", bias)):
         if value is not None:
             made = jax.eval_shape(lambda value=value: value.dense(q_len, k_len))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from attention.masks import EMPTY, FULL, MIXED, Tiling
-from attention.masks.parts import Part
+from attention.masks.parts import Part, Run
 
 _SIDES = (512, 256, 128, 64, 32)
+_LEAST = 16  # the least side of a tile within blocks
 _MOST_PIECES = 16
 _MOST_WASTE = 1.8  # scores, measured by those of the smallest tiles
 # What a score costs, and each query and key of a cell, measured by a score of the tiled kernel; a
@@ -90,10 +91,9 @@ def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
         yield part.block
         return
     if part.block is not None:
-        for times in (1, 2, 4, 8, 16, 32, 64, 128):
-            side = part.block[0] // times
-            if part.block[0] % times == 0 and (side >= 16 or times == 1) and side <= _SIDES[0]:
-                yield side, side
+        times = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if part.block[0] % n == 0]
+        sides = [part.block[0] // n for n in times if n == 1 or part.block[0] // n >= _LEAST]
+        yield from ((n, n) for n in sides if n <= _SIDES[0] or n == sides[-1])
         return
     tried = set()
     for side in _SIDES:
@@ -160,6 +160,8 @@ def _fewer(shapes: dict) -> dict:
 def _kinds(part: Part, tiling: Tiling, q_len: int, k_len: int) -> np.ndarray:
     """EMPTY, MIXED or FULL for each tile of a part, keys filled up being hidden."""
     sizes = tiling.q_size, tiling.k_size
+    if isinstance(part.q_order, Run) or isinstance(part.k_order, Run):
+        return np.full(tiling.shape, MIXED, np.int8)
     kinds = part.mask.blocks(Tiling(q_len, k_len, *sizes, part.q_order, part.k_order)).copy()
     if part.near is not None:
         kinds = np.minimum(kinds, part.near.blocks(tiling))
@@ -186,4 +188,5 @@ def _members(order: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each tile whether some, and whether all, of its places hold a position."""
     order_NC = np.full((-(-len(order) // size), size), -1)
     order_NC.reshape(-1)[: len(order)] = order
-    return (order_NC >= 0).any(1), (order_NC >= 0).all(1)
+    none_N = (order_NC < 0).sum(1)
+    return none_N < size, none_N == 0

@@ -9,6 +9,7 @@ where the forward pass read them; nothing is scattered.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels.cells import Cells, Cut, cut
-from attention.kernels.orders import copies, ordered, restored
+from attention.kernels.orders import ordered, restored
 from attention.kernels.plan import Limits, limits, plan
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up, zero_padding
@@ -61,25 +62,31 @@ def sparse(
     return _attention(_Static(scale, limits()), q_BQHD, k_BKHD, v_BKHE, extras)
 
 
+class _Own(NamedTuple):
+    """What acts on the scores of a part, in the part's order; each leaf has the batch first."""
+
+    extras: Extras
+    q_pos_BQ: jax.Array
+    k_pos_BK: jax.Array
+
+
 class _Piece(NamedTuple):
-    """A part, its cells, and what acts on their scores, in the part's order."""
+    """A part, its cells, and what acts on their scores."""
 
     part: Part
     cut: Cut
-    extras: Extras
-    q_pos_Q: jax.Array
-    k_pos_K: jax.Array
+    own: _Own
 
     def scores(self, cells: Cells, cell: Cell, q_BHCD: jax.Array, k_BHLD: jax.Array) -> jax.Array:
         """Scores of scaled queries, -inf where hidden."""
         dtype = accumulator(q_BHCD.dtype)
         s_BHCL = jnp.einsum("bhqd,bhkd->bhqk", q_BHCD, k_BHLD, preferred_element_type=dtype)
         q_pos, k_pos = self.positions(cells, cell)
-        if self.extras.bias is not None:
-            s_BHCL += self.extras.bias.at(q_pos, k_pos).astype(dtype)
+        if self.own.extras.bias is not None:
+            s_BHCL += self.own.extras.bias.at(q_pos, k_pos).astype(dtype)
         if not cells.masked:
             return s_BHCL
-        see = self.extras.mask.at(q_pos, k_pos) & (k_pos >= 0)
+        see = self.own.extras.mask.at(q_pos, k_pos) & (k_pos >= 0)
         q_place, k_place = cell.places(cells)
         if self.part.near is not None:
             see &= self.part.near.at(q_place, k_place)
@@ -89,16 +96,16 @@ class _Piece(NamedTuple):
 
     def positions(self, cells: Cells, cell: Cell) -> tuple[jax.Array, jax.Array]:
         """The positions of a cell's queries and keys, as masks and biases take them."""
-        q_pos_C = cell.q_of(self.q_pos_Q, cells, axis=0)
-        k_pos_L = cell.k_of(self.k_pos_K, cells, axis=0)
-        return q_pos_C[None, None, :, None], k_pos_L[None, None, None, :]
+        q_pos_BC = cell.q_of(self.own.q_pos_BQ, cells)
+        k_pos_BL = cell.k_of(self.own.k_pos_BK, cells)
+        return q_pos_BC[:, None, :, None], k_pos_BL[:, None, None, :]
 
     def factors(self, cells: Cells, cell: Cell, dtype: Any) -> jax.Array | None:
         """What dropout multiplies the weights by; None without dropout."""
-        if self.extras.dropped is None:
+        if self.own.extras.dropped is None:
             return None
         tiles = [
-            self.extras.dropped.tile(cell.q_first, first, cells.q_size, cells.k_size)
+            self.own.extras.dropped.tile(cell.q_first, first, cells.q_size, cells.k_size)
             for first in cell.k_firsts(cells)
         ]
         return jnp.concatenate(tiles, axis=3).astype(dtype)
@@ -162,13 +169,8 @@ def _forward(
         k, v = (ordered(x, piece.part.k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
         body = partial(_forward_part, static.scale)
         (out_BQHE, lse_BHQ), _ = _by_batch(body, piece, static.limits, q, k, v)
-        order = piece.part.q_order
-        outs.append(restored(out_BQHE, order, q_len, 1))
-        if order is None:
-            sums.append(lse_BHQ[:, :, :q_len])
-        else:
-            place_Q = copies(order, q_len, lse_BHQ.shape[2])[:, 0]
-            sums.append(jnp.take(lse_BHQ, place_Q, axis=2, mode="fill", fill_value=-jnp.inf))
+        outs.append(restored(out_BQHE, piece.part.q_order, q_len, 1))
+        sums.append(restored(lse_BHQ, piece.part.q_order, q_len, 2, fill=-jnp.inf))
     out_BQHE, lse_BHQ = _joined(outs, sums)
     out_BQHE = out_BQHE.astype(v_BKHE.dtype)
     return out_BQHE, (q_BQHD, k_BKHD, v_BKHE, extras, out_BQHE, lse_BHQ)
@@ -200,7 +202,7 @@ def _forward_part(
     out_BQHE = jnp.zeros((batch, q_len, heads, v_BKHE.shape[3]), dtype)
     lse_BHQ = jnp.full((batch, heads, q_len), -jnp.inf, dtype)
     state = _over_cells(visit, (out_BQHE, lse_BHQ), piece.cut)
-    return state, jax.tree.map(jnp.zeros_like, piece.extras.bias)
+    return state, jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
 
 
 def _joined(outs: list[jax.Array], sums: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -210,11 +212,14 @@ def _joined(outs: list[jax.Array], sums: list[jax.Array]) -> tuple[jax.Array, ja
     if len(sums) == 1:
         return outs[0], top_BHQ
     shares = [jnp.exp(lse_BHQ - top_BHQ) for lse_BHQ in sums]
-    total_BHQ = sum(shares)
+    total_BHQ = functools.reduce(jnp.add, shares)
     total_BHQ = jnp.where(total_BHQ > 0, total_BHQ, 1)
-    out_BQHE = sum(
-        out_BQHE * (share / total_BHQ).swapaxes(1, 2)[..., None]
-        for out_BQHE, share in zip(outs, shares, strict=True)
+    out_BQHE = functools.reduce(
+        jnp.add,
+        [
+            out_BQHE * (share / total_BHQ).swapaxes(1, 2)[..., None]
+            for out_BQHE, share in zip(outs, shares, strict=True)
+        ],
     )
     return out_BQHE, top_BHQ + jnp.log(total_BHQ)
 
@@ -269,8 +274,8 @@ def _backward_part(
         if factor_BHCL is not None:
             kept_BHCL, dw_BHCL = w_BHCL * factor_BHCL, dw_BHCL * factor_BHCL
         ds_BHCL = w_BHCL * (dw_BHCL - cell.q_of(delta_BHQ, cells, 2)[..., None])
-        if piece.extras.bias is not None:
-            d_bias = piece.extras.bias.pulled_at(d_bias, ds_BHCL, *piece.positions(cells, cell))
+        if piece.own.extras.bias is not None:
+            d_bias = piece.own.extras.bias.pulled_at(d_bias, ds_BHCL, *piece.positions(cells, cell))
         dq_BHCD = _product("bhqk,bhkd->bhqd", ds_BHCL, k_BHLD) * scale
         # A product whose left side is transposed takes a CPU twice as long.
         dk_BHDL = _product("bhdq,bhqk->bhdk", q_BHCD.mT, ds_BHCL)
@@ -283,7 +288,7 @@ def _backward_part(
         )
 
     start = [jnp.zeros(x.shape, dtype) for x in (q_BQHD, k_BKHD, v_BKHE)]
-    d_bias = jax.tree.map(jnp.zeros_like, piece.extras.bias)
+    d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
     *grads, d_bias = _over_cells(visit, (*start, d_bias), piece.cut)
     return tuple(grads), d_bias
 
@@ -301,12 +306,12 @@ def _pieces(q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras) -> list[_Piece
                 dropped.rate,
             )
         sides = ((q_len, part.q_order, cells.q_padded), (k_len, part.k_order, cells.k_padded))
-        q_pos_Q, k_pos_K = (
-            ordered(jnp.arange(length, dtype=jnp.int32), order, padded, 0, fill=-1)
+        q_pos_BQ, k_pos_BK = (
+            ordered(jnp.arange(length, dtype=jnp.int32)[None], order, padded, 1, fill=-1)
             for length, order, padded in sides
         )
-        own = Extras(part.mask, extras.bias, dropped)
-        pieces.append(_Piece(part, cells, own, q_pos_Q, k_pos_K))
+        own = _Own(Extras(part.mask, extras.bias, dropped), q_pos_BQ, k_pos_BK)
+        pieces.append(_Piece(part, cells, own))
     return pieces
 
 
@@ -336,13 +341,13 @@ def _by_batch(
                 return old + new
             return lax.dynamic_update_slice_in_dim(old, new, first, 0)
 
-        extras = jax.tree.map(own, piece.extras)
-        results, more = body(piece._replace(extras=extras), *mine)
+        here = piece._replace(own=jax.tree.map(own, piece.own))
+        results, more = body(here, *mine)
         return jax.tree.map(add, d_bias, more), results
 
     first_N = jnp.arange(0, batch, group)
     xs = [x.reshape(batch // group, group, *x.shape[1:]) for x in arrays]
-    d_bias = jax.tree.map(jnp.zeros_like, piece.extras.bias)
+    d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
     d_bias, results = lax.scan(some, d_bias, (first_N, *xs))
     return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), results), d_bias
 

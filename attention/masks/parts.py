@@ -14,21 +14,40 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
+class Run:
+    """An order known only when arrays are: for each batch element some positions in a row.
+
+    Attributes:
+      first_B: the first of each, int [B].
+      size: how many; those beyond the sequence are none.
+    """
+
+    first_B: Any
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Order = np.ndarray | Run | None
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """Some of the pairs that a mask shows; its other parts show the others.
 
     Attributes:
       mask: who sees whom, by the positions of the sequence.
       q_order, k_order: the positions of the part's own queries [Q'] and keys [K'] in its order, -1
-        for none; keys may stand there several times; None as they are.
+        for none; keys may stand there several times; None as they are; or a Run.
       block: sides (C_q, C_k) of the blocks on the diagonal in which alone something is seen, in the
         part's order; None for anywhere.
       near: who sees whom by the places in the part's order; None for everyone.
     """
 
     mask: Any
-    q_order: np.ndarray | None = None
-    k_order: np.ndarray | None = None
+    q_order: Order = None
+    k_order: Order = None
     block: tuple[int, int] | None = None
     near: Any = None
 

@@ -142,7 +142,7 @@ class Fixed(Mask):
         """The own block; and the summaries of the others, put together."""
         if not self.columns or self.summary == self.size:
             return (Part(self),)
-        own = replace(self, columns=False)
+        own = replace(self, local=True, columns=False)
         k_pos = np.arange(k_len, dtype=np.int32)
         k_order = k_pos[k_pos % self.size >= self.size - self.summary]
         columns = Part(~own if self.local else Everything(), k_order=k_order)

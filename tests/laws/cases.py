@@ -137,8 +137,8 @@ CASES = [
         temporary_bytes=1.0,
     ),
     Case(
-        "local-grouped",
-        Local(left=3, right=2),
+        "local-sparse-grouped",
+        Local(left=3, right=2, kernel="sparse"),
         functools.partial(local_attention, left=3, right=2),
         pattern=Window(3, 2),
         groups=3,

@@ -1,0 +1,120 @@
+"""Into which cells a mask is cut: all that is seen is in exactly one, whatever the order."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attention.kernels.cells import cut
+from attention.masks import (
+    Causal,
+    Dilated,
+    Everything,
+    Fixed,
+    Global,
+    Grid,
+    RandomBlocks,
+    Strided,
+    Window,
+)
+
+MASKS = [
+    *(Everything(), Causal(), Window(3, 40), Window(0, 0), Dilated(3, 1, 4), Dilated(0, 2, 7)),
+    *(Strided(7), Strided(5, local=False), Fixed(8, 2), Fixed(8, 3, local=False), Fixed(1)),
+    *(Global(2), Global(0, (3, 1)), RandomBlocks(4, 2, 30), Grid(10, 2, 1), Grid(7, 1, 2)),
+]
+masks = st.recursive(
+    st.sampled_from(MASKS),
+    lambda inner: st.one_of(
+        st.builds(lambda a, b: a & b, inner, inner),
+        st.builds(lambda a, b: a | b, inner, inner),
+        st.builds(lambda a: ~a, inner),
+    ),
+    max_leaves=4,
+)
+lengths = st.one_of(
+    st.integers(4, 90).map(lambda n: (n, n)), st.tuples(st.integers(4, 40), st.integers(4, 90))
+)
+
+
+def positions(order, length, first, size):
+    """Of a run of places in an order; -1 for none."""
+    order = np.arange(length) if order is None else order
+    places = first + np.arange(size)
+    inside = places < len(order)
+    return np.where(inside, order[np.minimum(places, len(order) - 1)], -1)
+
+
+def shown(part, cells, q_first, k_firsts, q_len, k_len):
+    """A cell's queries and keys, and which pairs of them it shows."""
+    q_pos = positions(part.q_order, q_len, q_first, cells.q_size)
+    k_pos = np.concatenate([positions(part.k_order, k_len, k, cells.k_size) for k in k_firsts])
+    q_place = q_first + np.arange(cells.q_size)
+    k_place = np.concatenate([k + np.arange(cells.k_size) for k in k_firsts])
+    see = np.asarray(part.mask.at(q_pos[None, None, :, None], k_pos[None, None, None]))
+    see = np.broadcast_to(see, (1, 1, len(q_pos), len(k_pos)))[0, 0]
+    if part.near is not None:
+        see = see & np.asarray(part.near.at(q_place[:, None], k_place[None]))
+    if part.block is not None:
+        see = see & (q_place[:, None] // part.block[0] == k_place[None] // part.block[1])
+    real = (q_pos >= 0)[:, None] & (k_pos >= 0)[None]
+    if not cells.masked:  # nobody asks then
+        assert (see | ~(q_pos >= 0)[:, None]).all()
+    return q_pos, k_pos, see & real
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(masks, lengths, st.sampled_from([4, 8, 32]))
+def test_all_that_is_seen_is_in_exactly_one_cell(mask, lengths, side):
+    with mock.patch.multiple("attention.kernels.cells", _SIDES=(side,), _LEAST=side):
+        check_cells(mask, lengths)
+
+
+def check_cells(mask, lengths):
+    q_len, k_len = lengths
+    times = np.zeros(lengths, int)
+    for part in mask.parts(q_len, k_len):
+        asked = np.zeros(q_len, int)
+        for cells in cut(part, 6, q_len, k_len).cells:
+            for q_first, k_firsts in zip(cells.q_first_P, cells.k_first_PN, strict=True):
+                q_pos, k_pos, see = shown(part, cells, q_first, k_firsts, q_len, k_len)
+                asked[q_pos[q_pos >= 0]] += 1
+                rows, columns = np.nonzero(see)
+                np.add.at(times, (q_pos[rows], k_pos[columns]), 1)
+        assert asked.max() <= 1
+    see = np.broadcast_to(mask.dense(q_len, k_len), (1, 1, q_len, k_len))[0, 0]
+    np.testing.assert_array_equal(times, see)
+
+
+def scores(mask, length):
+    return sum(cut(part, 8, length, length).scores for part in mask.parts(length, length))
+
+
+@pytest.mark.parametrize(
+    ("mask", "visible"),
+    [
+        (Window(128, 128), 257),
+        (Window(128, 0), 129),
+        (Dilated(64, 64, 4), 129),
+        (Strided(128) & Causal(), 128 + 64),
+        (Strided(128), 255 + 128),
+        (Fixed(128, 8) & Causal(), 64 + 512),
+        (Global(16), 32),
+        (Window(256, 256) | Global(1), 515),
+        (Grid(128, 3, 3), 49),
+        (Fixed(128, columns=False) | Strided(128, local=False), 255),
+        (RandomBlocks(64, 3, 256) | Global(64) | Window(64, 64), 192 + 128 + 129),
+    ],
+    ids=str,
+)
+def test_no_more_than_about_twice_the_visible_pairs_at_16k(mask, visible):
+    assert scores(mask, 2**14) <= 2.2 * visible * 2**14
+
+
+def test_what_grows_with_the_length_and_what_with_its_root():
+    assert scores(Window(64, 64), 2**15) <= 2.05 * scores(Window(64, 64), 2**14)
+    grown = scores(Strided(256) & Causal(), 2**16) / scores(Strided(128) & Causal(), 2**14)
+    assert grown <= 8.2  # n to the power 1.5

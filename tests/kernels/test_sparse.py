@@ -1,0 +1,175 @@
+"""The sparse kernel against the reference kernel: every pattern, with all that acts on scores."""
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from attention.analysis.multiply_adds import multiply_adds
+from attention.biases import ALiBi, Relative
+from attention.kernels import explain, softmax_attention
+from attention.kernels.plan import Limits
+from attention.masks import (
+    Causal,
+    Dilated,
+    Fixed,
+    Global,
+    Grid,
+    Lengths,
+    PerHead,
+    RandomBlocks,
+    Strided,
+    Window,
+)
+
+RANDOM = np.random.default_rng(0)
+LENGTHS = Lengths(jnp.array([70, 33]))
+AXIAL = Fixed(12, columns=False) | Strided(12, local=False)
+BIGBIRD = Fixed(8, columns=False) | Window(4, 4) | RandomBlocks(8, 2, 20, apart=2) | Global(8)
+MASKS = {
+    "window": Window(5, 3) & LENGTHS,
+    "dilated": Dilated(3, 2, 4) & LENGTHS,
+    "strided": Strided(7) & Causal(),
+    "strided both ways": Strided(10) & LENGTHS,
+    "columns": Strided(10, local=False) & LENGTHS,
+    "fixed": Fixed(8, 2) & Causal(),
+    "fixed both ways": Fixed(8, 2) & LENGTHS,
+    "global": Global(2, (50,)) | Window(0, 0),
+    "longformer": (Window(4, 4) | Global(3)) & LENGTHS,
+    "grid": Grid(12, 2, 1) & LENGTHS,
+    "grid in order": Grid(12, 1, 2) & Causal(),
+    "axial": AXIAL,
+    "bigbird": BIGBIRD & LENGTHS,
+    "by head": PerHead((Window(1, 2), Causal(), Strided(5))) & LENGTHS,
+    "an array": Window(6, 6) & (RANDOM.random((2, 3, 96, 96)) < 0.3),
+    "nothing is seen": Window(5, 3) & (RANDOM.random((96, 96)) < 0),
+    "everything": None,
+}
+QUICK = ("strided", "bigbird", "by head")
+each_mask = pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MASKS]
+)
+
+
+def both(mask, q_len=96, k_len=96, batch=2, heads=3, bias=None, dtype="float32", **options):
+    """Outputs and gradients of the sparse kernel, and of the reference."""
+    shapes = (q_len, 8), (k_len, 8), (k_len, 5)
+    qkv = [jnp.asarray(RANDOM.normal(size=(batch, n, heads, d)), dtype) for n, d in shapes]
+    weight = jnp.asarray(RANDOM.normal(size=(batch, q_len, heads, 5)), dtype)
+
+    def loss(kernel, q, k, v, bias):
+        out = softmax_attention(q, k, v, mask, bias=bias, kernel=kernel, **options)
+        return (out * weight).sum(), out
+
+    wanted = (1, 2, 3) if bias is None else (1, 2, 3, 4)
+    made = jax.jit(jax.grad(loss, wanted, has_aux=True), static_argnums=0)
+    return (jax.tree.leaves(made(kernel, *qkv, bias)) for kernel in ("sparse", "reference"))
+
+
+def assert_equal(ours, theirs, tolerance=1e-5):
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype
+        one, other = (np.asarray(x, "float32") for x in (one, other))
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
+
+
+@each_mask
+def test_equal_to_the_reference(name):
+    assert_equal(*both(MASKS[name]))
+
+
+@pytest.fixture
+def small_cells():
+    with mock.patch.multiple("attention.kernels.cells", _SIDES=(8,), _LEAST=4):
+        yield
+
+
+@each_mask
+def test_many_cells(name, small_cells):
+    assert_equal(*both(MASKS[name]))
+
+
+@each_mask
+def test_a_few_batch_elements_at_a_time(name):
+    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, 600)):
+        assert_equal(*both(MASKS[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", [Window(5, 3), Fixed(8, 2), Global(2), RandomBlocks(4, 2, 20)])
+def test_queries_and_keys_of_different_lengths(mask):
+    assert_equal(*both(mask, 40, 70))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 2, 37, 101])
+def test_any_length(length):
+    for mask in (Strided(7) & Causal(), Window(3, 3) | Global(1), Grid(9, 1, 1)):
+        assert_equal(*both(mask, length, length))
+
+
+def test_bfloat16():
+    ours, theirs = both(Strided(7) & Causal(), dtype="bfloat16")
+    assert_equal(ours, theirs, 5e-2)
+
+
+BIASES = {
+    "alibi": ALiBi.of(3),
+    "relative": Relative(jnp.asarray(RANDOM.normal(size=(1, 3, 8, 1)), "float32"), 6),
+    "given": jnp.asarray(RANDOM.normal(size=(2, 3, 96, 96)), "float32"),
+    "shared": jnp.asarray(RANDOM.normal(size=(1, 1, 96, 96)), "float32"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scores", [2**20, 600])
+@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES)
+def test_biases_and_their_gradients(bias, scores):
+    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, scores)):
+        assert_equal(*both((Strided(7) & Causal()) | Global(2), bias=bias), tolerance=2e-5)
+
+
+def test_dropout_drops_the_same_weights(small_cells):
+    mask = (Strided(7) & Causal()) | Global(2)
+    assert_equal(*both(mask, dropout_rate=0.3, rng=jax.random.key(3)))
+
+
+def primitives(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in jaxprs_in_params(equation.params):
+            yield from primitives(getattr(inner, "jaxpr", inner))
+
+
+@pytest.mark.parametrize("mask", [Window(9, 9) | Global(2), Strided(16), Grid(16, 2, 2)], ids=str)
+def test_nothing_is_scattered(mask):
+    x = jnp.ones((1, 256, 2, 8))
+    loss = lambda x: softmax_attention(x, x, x, mask, kernel="sparse").sum()  # noqa: E731
+    names = set(primitives(jax.make_jaxpr(jax.grad(loss))(x).jaxpr))
+    assert "scan" in names
+    assert not any("scatter" in name for name in names)
+
+
+def test_multiply_adds_go_with_what_is_seen():
+    x = jax.ShapeDtypeStruct((1, 2**14, 2, 8), "float32")
+    attend = lambda mask: multiply_adds(lambda x: softmax_attention(x, x, x, mask), x)  # noqa: E731
+    assert attend(Window(128, 128)) <= 2.2 * 257 * 2**14 * 2 * 16
+    apart = attend(PerHead((Window(128, 128), Strided(128))))
+    assert apart <= 2.2 * (257 + 255 + 128) * 2**14 * 16
+
+
+def test_taken_where_it_pays():
+    x = jax.ShapeDtypeStruct((1, 4096, 8, 64), "float32")
+    for mask in (Window(64, 64), Strided(64) & Causal(), Global(4) | Window(9, 9)):
+        assert "sparse: chosen" in explain(x, x, x, mask, platform="cpu")
+    for mask in (None, Causal(), Window(4000, 4000)):
+        assert "sparse: possible, and does not pay" in explain(x, x, x, mask, platform="cpu")
+
+
+def test_masks_of_another_number_of_heads():
+    x = jnp.ones((1, 4, 3, 2))
+    with pytest.raises(ValueError, match="for 2 heads, and attention has 3; give it one"):
+        softmax_attention(x, x, x, PerHead((Causal(), Causal())))
