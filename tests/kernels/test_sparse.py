@@ -32,6 +32,8 @@ BIGBIRD = Fixed(8, columns=False) | Window(4, 4) | RandomBlocks(8, 2, 20, apart=
 MASKS = {
     "window": Window(5, 3) & LENGTHS,
     "dilated": Dilated(3, 2, 4) & LENGTHS,
+    "dilated and narrow": Dilated(1, 1, 3),
+    "random blocks": RandomBlocks(8, 2, 12),
     "strided": Strided(7) & Causal(),
     "strided both ways": Strided(10) & LENGTHS,
     "columns": Strided(10, local=False) & LENGTHS,
@@ -48,7 +50,7 @@ MASKS = {
     "nothing is seen": Window(5, 3) & (RANDOM.random((96, 96)) < 0),
     "everything": None,
 }
-QUICK = ("strided", "bigbird", "by head")
+QUICK = ("dilated and narrow", "random blocks", "strided", "bigbird", "by head")
 each_mask = pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MASKS]
 )
