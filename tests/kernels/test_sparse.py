@@ -32,7 +32,7 @@ BIGBIRD = Fixed(8, columns=False) | Window(4, 4) | RandomBlocks(8, 2, 20, apart=
 MASKS = {
     "window": Window(5, 3) & LENGTHS,
     "dilated": Dilated(3, 2, 4) & LENGTHS,
-    "dilated and narrow": Dilated(1, 1, 3),
+    "dilated and narrow": Dilated(1, 1, 2),
     "random blocks": RandomBlocks(8, 2, 12),
     "strided": Strided(7) & Causal(),
     "strided both ways": Strided(10) & LENGTHS,
