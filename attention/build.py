@@ -44,7 +44,17 @@ from attention.training.optimiser import adam
 
 Config = Mapping[str, Any]
 
-ATTENTIONS: dict[str, type] = {"softmax": variants.Softmax, "local": variants.Local}
+ATTENTIONS: dict[str, type] = {
+    "softmax": variants.Softmax,
+    "local": variants.Local,
+    "dilated": variants.Dilated,
+    "strided": variants.Strided,
+    "fixed": variants.Fixed,
+    "global": variants.Global,
+    "grid": variants.Grid,
+    "axial": variants.Axial,
+    "per_head": variants.PerHead,
+}
 FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {
     "relu": FeedForward,
     "gelu": partial(FeedForward, activation=nn.gelu),

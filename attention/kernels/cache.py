@@ -77,11 +77,37 @@ def extend_ring(
     """The same where the room is a ring of the latest positions; the mask shows nothing earlier."""
     new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
     q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
-    pos_BK = jnp.concatenate([_in_ring(cache["index_B"], width), q_pos_BQ], axis=1)
+    pos_BK = jnp.concatenate([in_ring(cache["index_B"], width), q_pos_BQ], axis=1)
     k_BHKD, v_BHKE = (
         jnp.concatenate([cache[name], x.swapaxes(1, 2).astype(cache[name].dtype)], axis=2)
         for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
     )
+    out_BQHE = over_positions(q_BQHD, q_pos_BQ, k_BHKD, v_BHKE, pos_BK, mask, bias)
+    return out_BQHE, in_ring_after(cache, k_BQHD, v_BQHE)
+
+
+def in_ring_after(cache: Tree, k_BQHD: jax.Array, v_BQHE: jax.Array) -> Tree:
+    """The ring with Q further positions written over the oldest."""
+    new, width = k_BQHD.shape[1], cache["k_BHKD"].shape[2]
+    last = min(new, width)
+    slots_BL = (cache["index_B"][:, None] + jnp.arange(new - last, new)[None]) % width
+    return {
+        "k_BHKD": written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
+        "v_BHKE": written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
+        "index_B": cache["index_B"] + new,
+    }
+
+
+def over_positions(
+    q_BQHD: jax.Array,
+    q_pos_BQ: jax.Array,
+    k_BHKD: jax.Array,
+    v_BHKE: jax.Array,
+    pos_BK: jax.Array,
+    mask: Any,
+    bias: Any,
+) -> jax.Array:
+    """Causal attention to keys that stand in any order, at ``pos_BK``; -1 is none."""
     q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
     see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
     v_BHKE = finite(v_BHKE, see_BHQK)
@@ -89,17 +115,10 @@ def extend_ring(
         bias = bias.at(q_pos, k_pos)
     elif bias is not None:
         bias = jnp.take_along_axis(bias, k_pos, axis=3, mode="clip")
-    out_BQHE = step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
-    last = min(new, width)
-    slots_BL = q_pos_BQ[:, -last:] % width
-    return out_BQHE, {
-        "k_BHKD": written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
-        "v_BHKE": written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
-        "index_B": cache["index_B"] + new,
-    }
+    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
 
 
-def _in_ring(index_B: jax.Array, width: int) -> jax.Array:
+def in_ring(index_B: jax.Array, width: int) -> jax.Array:
     """The position that each slot of the ring holds, negative where it holds none yet."""
     slot_1W = jnp.arange(width)[None]
     last_B1 = index_B[:, None] - 1

@@ -91,17 +91,17 @@ def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
         yield part.block
         return
     if part.block is not None:
-        times = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if part.block[0] % n == 0]
+        times = [n for n in (2**i for i in range(12)) if part.block[0] % n == 0]
         sides = [part.block[0] // n for n in times if n == 1 or part.block[0] // n >= _LEAST]
         yield from ((n, n) for n in sides if n <= _SIDES[0] or n == sides[-1])
         return
     tried = set()
     for side in _SIDES:
         for k_side in {side, min(side, 64)}:
-            sides = min(side, q_len), min(k_side, k_len)
-            if sides not in tried:
-                tried.add(sides)
-                yield sides
+            both = min(side, q_len), min(k_side, k_len)
+            if both not in tried:
+                tried.add(both)
+                yield both
 
 
 def _cut(part: Part, tiling: Tiling, q_len: int, k_len: int) -> Cut:

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.kernels.request import conjuncts
-from attention.masks import Mask, PerHead
+from attention.masks import Mask, PerHead, conjuncts
 
 
 def check_heads(mask: Mask | None, heads: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 from attention.biases import Bias
-from attention.masks import And, Causal, Everything, Lengths, Mask, Window
+from attention.masks import Causal, Lengths, Mask, Window, conjuncts
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +73,3 @@ def pattern(mask: Mask | None) -> Pattern | None:
         else:
             return None
     return Pattern(left, right, lengths)
-
-
-def conjuncts(mask: Mask | None) -> Iterator[Mask]:
-    """The parts that all have to allow a pair, but for those that allow everything."""
-    if isinstance(mask, And):
-        yield from conjuncts(mask.left)
-        yield from conjuncts(mask.right)
-    elif mask is not None and not isinstance(mask, Everything):
-        yield mask

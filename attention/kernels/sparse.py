@@ -10,23 +10,21 @@ where the forward pass read them; nothing is scattered.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from attention.kernels.cells import Cells, Cut, cut
+from attention.kernels.cells import Cells, cut
 from attention.kernels.orders import ordered, restored
+from attention.kernels.pieces import Cell, Piece, by_batch, over_cells, pieces_of, product
 from attention.kernels.plan import Limits, limits, plan
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up, zero_padding
 from attention.kernels.tiles import Extras
 from attention.masks import as_mask
-from attention.masks.parts import Part
 from attention.shapes import Tree, accumulator
 
 
@@ -62,95 +60,6 @@ def sparse(
     return _attention(_Static(scale, limits()), q_BQHD, k_BKHD, v_BKHE, extras)
 
 
-class _Own(NamedTuple):
-    """What acts on the scores of a part, in the part's order; each leaf has the batch first."""
-
-    extras: Extras
-    q_pos_BQ: jax.Array
-    k_pos_BK: jax.Array
-
-
-class _Piece(NamedTuple):
-    """A part, its cells, and what acts on their scores."""
-
-    part: Part
-    cut: Cut
-    own: _Own
-
-    def scores(self, cells: Cells, cell: Cell, q_BHCD: jax.Array, k_BHLD: jax.Array) -> jax.Array:
-        """Scores of scaled queries, -inf where hidden."""
-        dtype = accumulator(q_BHCD.dtype)
-        s_BHCL = jnp.einsum("bhqd,bhkd->bhqk", q_BHCD, k_BHLD, preferred_element_type=dtype)
-        q_pos, k_pos = self.positions(cells, cell)
-        if self.own.extras.bias is not None:
-            s_BHCL += self.own.extras.bias.at(q_pos, k_pos).astype(dtype)
-        if not cells.masked:
-            return s_BHCL
-        see = self.own.extras.mask.at(q_pos, k_pos) & (k_pos >= 0)
-        q_place, k_place = cell.places(cells)
-        if self.part.near is not None:
-            see &= self.part.near.at(q_place, k_place)
-        if self.part.block is not None:
-            see &= q_place // self.part.block[0] == k_place // self.part.block[1]
-        return jnp.where(see, s_BHCL, -jnp.inf)
-
-    def positions(self, cells: Cells, cell: Cell) -> tuple[jax.Array, jax.Array]:
-        """The positions of a cell's queries and keys, as masks and biases take them."""
-        q_pos_BC = cell.q_of(self.own.q_pos_BQ, cells)
-        k_pos_BL = cell.k_of(self.own.k_pos_BK, cells)
-        return q_pos_BC[:, None, :, None], k_pos_BL[:, None, None, :]
-
-    def factors(self, cells: Cells, cell: Cell, dtype: Any) -> jax.Array | None:
-        """What dropout multiplies the weights by; None without dropout."""
-        if self.own.extras.dropped is None:
-            return None
-        tiles = [
-            self.own.extras.dropped.tile(cell.q_first, first, cells.q_size, cells.k_size)
-            for first in cell.k_firsts(cells)
-        ]
-        return jnp.concatenate(tiles, axis=3).astype(dtype)
-
-
-class Cell(NamedTuple):
-    """Where a cell begins."""
-
-    q_first: jax.Array
-    k_first_N: jax.Array
-
-    def k_firsts(self, cells: Cells) -> list[jax.Array]:
-        """Where its pieces of keys begin."""
-        return [self.k_first_N[n] for n in range(cells.k_first_PN.shape[1])]
-
-    def q_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The queries of an array with all of them along ``axis``."""
-        return lax.dynamic_slice_in_dim(x, self.q_first, cells.q_size, axis)
-
-    def k_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The keys, piece after piece."""
-        firsts, size = self.k_firsts(cells), cells.k_size
-        pieces = [lax.dynamic_slice_in_dim(x, first, size, axis) for first in firsts]
-        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis)
-
-    def q_set(self, x: jax.Array, new: jax.Array, axis: int = 1) -> jax.Array:
-        """The array with its queries replaced."""
-        return lax.dynamic_update_slice_in_dim(x, new.astype(x.dtype), self.q_first, axis)
-
-    def k_add(self, x: jax.Array, more: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The array with something added to its keys."""
-        size = cells.k_size
-        for n, first in enumerate(self.k_firsts(cells)):
-            piece = lax.slice_in_dim(more, n * size, (n + 1) * size, axis=axis)
-            old = lax.dynamic_slice_in_dim(x, first, size, axis)
-            x = lax.dynamic_update_slice_in_dim(x, old + piece, first, axis)
-        return x
-
-    def places(self, cells: Cells) -> tuple[jax.Array, jax.Array]:
-        """The places of its queries and keys in the part's order."""
-        q_place_C = self.q_first + jnp.arange(cells.q_size)
-        k_place_NC = self.k_first_N[:, None] + jnp.arange(cells.k_size)[None]
-        return q_place_C[None, None, :, None], k_place_NC.reshape(1, 1, 1, -1)
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _attention(
     static: _Static, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array, extras: Extras
@@ -164,11 +73,11 @@ def _forward(
     """The output, and what the backward pass needs: all inputs, output, and log-sum-exps."""
     q_len = q_BQHD.shape[1]
     outs, sums = [], []
-    for piece in _pieces(q_BQHD, k_BKHD, extras):
+    for piece in pieces_of(q_BQHD, k_BKHD, extras):
         q = ordered(q_BQHD, piece.part.q_order, piece.cut.q_padded, 1)
         k, v = (ordered(x, piece.part.k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
         body = partial(_forward_part, static.scale)
-        (out_BQHE, lse_BHQ), _ = _by_batch(body, piece, static.limits, q, k, v)
+        (out_BQHE, lse_BHQ), _ = by_batch(body, piece, static.limits, q, k, v)
         outs.append(restored(out_BQHE, piece.part.q_order, q_len, 1))
         sums.append(restored(lse_BHQ, piece.part.q_order, q_len, 2, fill=-jnp.inf))
     out_BQHE, lse_BHQ = _joined(outs, sums)
@@ -177,7 +86,7 @@ def _forward(
 
 
 def _forward_part(
-    scale: float, piece: _Piece, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array
+    scale: float, piece: Piece, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array], Tree]:
     """Output and log-sum-exp, -inf where nothing is seen, in the part's order."""
     dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD, v_BKHE))
@@ -194,14 +103,14 @@ def _forward_part(
         total_BHC = w_BHCL.sum(axis=3)
         factor_BHCL = piece.factors(cells, cell, dtype)
         w_BHCL = w_BHCL if factor_BHCL is None else w_BHCL * factor_BHCL
-        new_BHCE = _product("bhqk,bhke->bhqe", w_BHCL, v_BHLE)
+        new_BHCE = product("bhqk,bhke->bhqe", w_BHCL, v_BHLE)
         new_BHCE = new_BHCE / jnp.where(total_BHC > 0, total_BHC, 1)[..., None]
         lse_BHC = top_BHC1[..., 0] + jnp.log(total_BHC)
         return cell.q_set(out_BQHE, new_BHCE.swapaxes(1, 2)), cell.q_set(lse_BHQ, lse_BHC, 2)
 
     out_BQHE = jnp.zeros((batch, q_len, heads, v_BKHE.shape[3]), dtype)
     lse_BHQ = jnp.full((batch, heads, q_len), -jnp.inf, dtype)
-    state = _over_cells(visit, (out_BQHE, lse_BHQ), piece.cut)
+    state = over_cells(visit, (out_BQHE, lse_BHQ), piece.cut)
     return state, jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
 
 
@@ -231,13 +140,13 @@ def _backward(static: _Static, saved: Tree, g_BQHE: jax.Array) -> tuple[Any, ...
     delta_BHQ = jnp.einsum("bqhe,bqhe->bhq", g_BQHE, out_BQHE, preferred_element_type=lse_BHQ.dtype)
     grads: list[Any] = [0, 0, 0]
     d_bias = jax.tree.map(jnp.zeros_like, extras.bias)
-    for piece in _pieces(q_BQHD, k_BKHD, extras):
+    for piece in pieces_of(q_BQHD, k_BKHD, extras):
         q_order, k_order = piece.part.q_order, piece.part.k_order
         q, g = (ordered(x, q_order, piece.cut.q_padded, 1) for x in (q_BQHD, g_BQHE))
         lse, delta = (ordered(x, q_order, piece.cut.q_padded, 2) for x in (lse_BHQ, delta_BHQ))
         k, v = (ordered(x, k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
         body = partial(_backward_part, static.scale)
-        (dq, dk, dv), more = _by_batch(body, piece, static.limits, q, k, v, g, lse, delta)
+        (dq, dk, dv), more = by_batch(body, piece, static.limits, q, k, v, g, lse, delta)
         grads = [
             grads[0] + restored(dq, q_order, q_len, 1),
             grads[1] + restored(dk, k_order, k_len, 1),
@@ -251,7 +160,7 @@ def _backward(static: _Static, saved: Tree, g_BQHE: jax.Array) -> tuple[Any, ...
 
 def _backward_part(
     scale: float,
-    piece: _Piece,
+    piece: Piece,
     q_BQHD: jax.Array,
     k_BKHD: jax.Array,
     v_BKHE: jax.Array,
@@ -269,17 +178,17 @@ def _backward_part(
         k_BHLD, v_BHLE = (cell.k_of(x, cells).swapaxes(1, 2) for x in (k_BKHD, v_BKHE))
         s_BHCL = piece.scores(cells, cell, q_BHCD, k_BHLD)
         w_BHCL = jnp.exp(s_BHCL - cell.q_of(lse_BHQ, cells, 2)[..., None])
-        dw_BHCL = _product("bhqe,bhke->bhqk", g_BHCE, v_BHLE, dtype)
+        dw_BHCL = product("bhqe,bhke->bhqk", g_BHCE, v_BHLE, dtype)
         factor_BHCL, kept_BHCL = piece.factors(cells, cell, dtype), w_BHCL
         if factor_BHCL is not None:
             kept_BHCL, dw_BHCL = w_BHCL * factor_BHCL, dw_BHCL * factor_BHCL
         ds_BHCL = w_BHCL * (dw_BHCL - cell.q_of(delta_BHQ, cells, 2)[..., None])
         if piece.own.extras.bias is not None:
             d_bias = piece.own.extras.bias.pulled_at(d_bias, ds_BHCL, *piece.positions(cells, cell))
-        dq_BHCD = _product("bhqk,bhkd->bhqd", ds_BHCL, k_BHLD) * scale
+        dq_BHCD = product("bhqk,bhkd->bhqd", ds_BHCL, k_BHLD) * scale
         # A product whose left side is transposed takes a CPU twice as long.
-        dk_BHDL = _product("bhdq,bhqk->bhdk", q_BHCD.mT, ds_BHCL)
-        dv_BHEL = _product("bheq,bhqk->bhek", g_BHCE.mT, kept_BHCL)
+        dk_BHDL = product("bhdq,bhqk->bhdk", q_BHCD.mT, ds_BHCL)
+        dv_BHEL = product("bheq,bhqk->bhek", g_BHCE.mT, kept_BHCL)
         return (
             cell.q_set(dq_BQHD, dq_BHCD.swapaxes(1, 2)),
             cell.k_add(dk_BKHD, dk_BHDL.transpose(0, 3, 1, 2), cells),
@@ -289,90 +198,8 @@ def _backward_part(
 
     start = [jnp.zeros(x.shape, dtype) for x in (q_BQHD, k_BKHD, v_BKHE)]
     d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
-    *grads, d_bias = _over_cells(visit, (*start, d_bias), piece.cut)
+    *grads, d_bias = over_cells(visit, (*start, d_bias), piece.cut)
     return tuple(grads), d_bias
-
-
-def _pieces(q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras) -> list[_Piece]:
-    (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKHD.shape[1]
-    pieces = []
-    for part in extras.mask.parts(q_len, k_len):
-        cells = cut(part, batch * heads, q_len, k_len)
-        dropped = extras.dropped
-        if dropped is not None:
-            dropped = type(dropped)(
-                ordered(dropped.q_bits_BHQ1, part.q_order, cells.q_padded, 2),
-                ordered(dropped.k_bits_BH1K, part.k_order, cells.k_padded, 3),
-                dropped.rate,
-            )
-        sides = ((q_len, part.q_order, cells.q_padded), (k_len, part.k_order, cells.k_padded))
-        q_pos_BQ, k_pos_BK = (
-            ordered(jnp.arange(length, dtype=jnp.int32)[None], order, padded, 1, fill=-1)
-            for length, order, padded in sides
-        )
-        own = _Own(Extras(part.mask, extras.bias, dropped), q_pos_BQ, k_pos_BK)
-        pieces.append(_Piece(part, cells, own))
-    return pieces
-
-
-def _by_batch(
-    body: Callable[..., tuple[Tree, Tree]], piece: _Piece, limits: Limits, *arrays: jax.Array
-) -> tuple[Tree, Tree]:
-    """``body(piece, *arrays)``, for as many batch elements at a time as have room.
-
-    It gives arrays with the batch first, and the gradient of the bias, which may have none.
-    """
-    batch, heads = arrays[0].shape[0], arrays[0].shape[2]
-    largest = max((c.q_size * c.keys for c in piece.cut.cells), default=1)
-    room = max(1, limits.scores // (largest * heads))
-    group = max(n for n in range(1, min(batch, room) + 1) if batch % n == 0)
-    if group == batch:
-        return body(piece, *arrays)
-
-    def some(d_bias: Tree, xs: tuple) -> tuple[Tree, Tree]:
-        first, *mine = xs
-
-        def own(leaf: jax.Array) -> jax.Array:
-            leaf = jnp.asarray(leaf)
-            return leaf if leaf.shape[0] == 1 else lax.dynamic_slice_in_dim(leaf, first, group)
-
-        def add(old: jax.Array, new: jax.Array) -> jax.Array:
-            if old.shape[0] == 1:
-                return old + new
-            return lax.dynamic_update_slice_in_dim(old, new, first, 0)
-
-        here = piece._replace(own=jax.tree.map(own, piece.own))
-        results, more = body(here, *mine)
-        return jax.tree.map(add, d_bias, more), results
-
-    first_N = jnp.arange(0, batch, group)
-    xs = [x.reshape(batch // group, group, *x.shape[1:]) for x in arrays]
-    d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
-    d_bias, results = lax.scan(some, d_bias, (first_N, *xs))
-    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), results), d_bias
-
-
-def _over_cells(visit: Callable[..., Tree], state: Tree, cut: Cut) -> Tree:
-    """``visit(state, cells, cell) -> state`` for every cell."""
-    for cells in cut.cells:
-
-        def body(state: Tree, first: tuple, cells: Cells = cells) -> tuple[Tree, None]:
-            return visit(state, cells, Cell(*first)), None
-
-        firsts = jnp.asarray(cells.q_first_P), jnp.asarray(cells.k_first_PN)
-        state, _ = lax.scan(body, state, firsts)
-    return state
-
-
-def _product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
-    """A product in the dtype of the narrower side, summed in at least float32."""
-    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
-    return jnp.einsum(
-        subscripts,
-        left.astype(narrow),
-        right.astype(narrow),
-        preferred_element_type=dtype or accumulator(narrow),
-    )
 
 
 _attention.defvjp(_forward, _backward)

@@ -18,15 +18,16 @@ from attention.masks.base import (
     Not,
     Or,
     as_mask,
-    dense_positions,
 )
 from attention.masks.chosen import Global, RandomBlocks
+from attention.masks.conjunctions import conjuncts
 from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
 from attention.masks.strided import Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
+from attention.masks.trees import dense_positions
 
 __all__ = [
     "EMPTY",
@@ -53,5 +54,6 @@ __all__ = [
     "Valid",
     "Window",
     "as_mask",
+    "conjuncts",
     "dense_positions",
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,37 +14,10 @@ import numpy as np
 from attention.masks.arrays import TRUTH, any_of, check_length, is_whole, set_array
 from attention.masks.parts import Part
 from attention.masks.tiling import FULL, MIXED, Tiling
+from attention.masks.trees import dense_positions, pytree
 
 Positions = Any  # an integer array: q [B or 1, 1, Q, 1], k [B or 1, 1, 1, K]
 Padding = tuple[jax.Array | None, jax.Array | None]
-_M = TypeVar("_M", bound=type)
-
-
-def pytree(*arrays: str) -> Callable[[_M], _M]:
-    """Registers a frozen dataclass as a pytree whose leaves are the fields named.
-
-    Unflattening does not run ``__init__``, so that checks never meet a tracer or a placeholder.
-    """
-
-    def register(cls: _M) -> _M:
-        static = tuple(f.name for f in dataclasses.fields(cls) if f.name not in arrays)
-
-        def flatten(mask: Any) -> tuple[tuple, tuple]:
-            return (
-                tuple((jax.tree_util.GetAttrKey(name), getattr(mask, name)) for name in arrays),
-                tuple(getattr(mask, name) for name in static),
-            )
-
-        def unflatten(meta: tuple, leaves: Iterable) -> Any:
-            mask: Any = object.__new__(cls)
-            for name, value in zip((*static, *arrays), (*meta, *leaves), strict=True):
-                object.__setattr__(mask, name, value)
-            return mask
-
-        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
-        return cls
-
-    return register
 
 
 class Mask:
@@ -116,13 +88,6 @@ class Mask:
 
     def __invert__(self) -> Mask:
         return Not(self)
-
-
-def dense_positions(q_len: int, k_len: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions 0..q_len-1 and 0..k_len-1 in the shapes that ``Mask.at`` takes."""
-    q_pos = np.arange(q_len, dtype=np.int32)[None, None, :, None]
-    k_pos = np.arange(k_len, dtype=np.int32)[None, None, None, :]
-    return q_pos, k_pos
 
 
 def as_mask(mask: Any) -> Mask:
@@ -247,9 +212,9 @@ class Or(Mask):
     def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
         """First all that need no cutting, together; then the others, each less what was before."""
         cut = [(mask, mask.parts(q_len, k_len)) for mask in _alternatives(self)]
-        whole = [mask for mask, parts in cut if _whole(parts)]
-        if len(whole) == len(cut):
+        if all(_whole(parts) for _, parts in cut):
             return (Part(self),)
+        whole = [mask for mask, parts in cut if _whole(parts)]
         before = functools.reduce(Or, whole) if whole else None
         found = [] if before is None else [Part(before)]
         for mask, parts in cut:
@@ -278,15 +243,11 @@ class Not(Mask):
 
 
 def _whole(parts: tuple[Part, ...]) -> bool:
-    """Whether a mask is one part in the order of the sequence."""
     return len(parts) == 1 and parts[0].plain
 
 
 def _alternatives(mask: Mask) -> list[Mask]:
-    """The masks of which any may show a pair."""
-    if isinstance(mask, Or):
-        return _alternatives(mask.left) + _alternatives(mask.right)
-    return [mask]
+    return sum(map(_alternatives, (mask.left, mask.right)), []) if isinstance(mask, Or) else [mask]
 
 
 def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Everything, Mask, Positions, pytree
+from attention.masks.base import Everything, Mask, Positions
 from attention.masks.parts import Part
 from attention.masks.tiling import Tiling, kinds, of_tiles
+from attention.masks.trees import pytree
 
 
 @pytree()

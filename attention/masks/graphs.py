@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Mask, Positions, as_mask, pytree
+from attention.masks.base import Mask, Positions, as_mask
+from attention.masks.trees import pytree
 
 
 @pytree("edges_BE2")

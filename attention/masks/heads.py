@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import any_of
-from attention.masks.base import Mask, Padding, Positions, as_mask, pytree
+from attention.masks.base import Mask, Padding, Positions, as_mask
 from attention.masks.tiling import EMPTY, FULL, Tiling, kinds
+from attention.masks.trees import pytree
 
 
 @pytree("masks", "head_1H11")

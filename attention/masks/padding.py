@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks.arrays import TRUTH, WHOLE, check_length, gather, set_array, set_sides
-from attention.masks.base import Mask, Padding, Positions, pytree
+from attention.masks.base import Mask, Padding, Positions
+from attention.masks.trees import pytree
 
 
 @pytree("q_lengths_B", "k_lengths_B")

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Mask, Positions, pytree
+from attention.masks.base import Mask, Positions
 from attention.masks.tiling import Tiling, by_difference
+from attention.masks.trees import pytree
 
 
 @pytree()

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.masks.arrays import check_whole
-from attention.masks.base import Everything, Mask, Positions, pytree
+from attention.masks.base import Everything, Mask, Positions
 from attention.masks.parts import Part, by_residue, by_square
 from attention.masks.patterns import Window
 from attention.masks.tiling import Tiling, by_difference, kinds, of_tiles
+from attention.masks.trees import pytree
 
 
 @pytree()

@@ -1,6 +1,24 @@
 """The attentions, one paper a file: pure JAX, no Flax."""
 
+from attention.variants.dilated import Dilated
+from attention.variants.fixed import Fixed
+from attention.variants.global_tokens import Global
+from attention.variants.grid import Axial, Grid
 from attention.variants.local import Local
+from attention.variants.patterned import Patterned
+from attention.variants.per_head import PerHead
 from attention.variants.softmax import Softmax
+from attention.variants.strided import Strided
 
-__all__ = ["Local", "Softmax"]
+__all__ = [
+    "Axial",
+    "Dilated",
+    "Fixed",
+    "Global",
+    "Grid",
+    "Local",
+    "Patterned",
+    "PerHead",
+    "Softmax",
+    "Strided",
+]

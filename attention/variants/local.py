@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax
-
-from attention.kernels import cache as cache_of_heads
-from attention.kernels import softmax_attention
-from attention.masks import Window, as_mask
-from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
+from attention import masks
+from attention.shapes import Abilities
+from attention.variants import pattern
 
 
 @dataclass(frozen=True)
@@ -46,59 +43,15 @@ class Local:
     abilities: ClassVar[Abilities] = Abilities(
         causal="exact", cross=False, bias=True, decoding="cached", grouped=True
     )
+    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
-        Window(self.left, self.right)
+        self.pattern(1)
 
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
+    def pattern(self, heads: int) -> masks.Mask:
+        """The window."""
+        return masks.Window(self.left, self.right)
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        out_BQHE = softmax_attention(
-            q_BQHD,
-            k_BKHD,
-            v_BKHE,
-            as_mask(mask) & Window(self.left, self.right),
-            bias=bias,
-            dropout_rate=self.dropout_rate,
-            rng=rng,
-            kernel=self.kernel,
-        )
-        return out_BQHE, state
-
-    def start(
-        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-    ) -> Tree:
-        """A ring for the last ``left`` positions; every leaf has the batch axis first."""
-        return cache_of_heads.empty(sizes, batch, max(1, min(self.left, length)), dtype)
-
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Attends causally from Q new positions to the ring and to themselves; then keeps them."""
-        near = as_mask(mask) & Window(self.left, self.right)
-        return cache_of_heads.extend_ring(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)
+    def reach(self) -> int:
+        """To the first key of the window."""
+        return self.left

@@ -8,8 +8,7 @@ is held to all that its ``abilities`` declare, in every place that they allow.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -18,71 +17,14 @@ import jax.numpy as jnp
 from attention import MultiHead
 from attention.biases import ALiBi, Bias, Relative
 from attention.kernels.plan import Limits
-from attention.masks import Mask, Window
+from attention.masks import Window
 from attention.positions import Rotary
-from attention.shapes import Attend, Sizes
+from attention.shapes import Sizes
 from attention.variants import Local, Softmax
+from tests.laws.case import Case
+from tests.laws.patterns import PATTERNS
 from tests.reference.attention import local_attention, multi_head, softmax_attention
 from tests.reference.positions import rotate
-
-
-@dataclass(frozen=True)
-class Case:
-    """An attention, and what is expected of it.
-
-    Attributes:
-      name: stands in the tests' names.
-      attend: what is tested.
-      reference: float64 NumPy, called as ``reference(q, k, v, see=see, bias=bias)``, with key and
-        value heads repeated to the queries'; and with ``params=``, ``state=`` and ``x_BTM=`` where
-        the attention has any. Of a case with a ``module``: ``reference(params, x, memory, see)``.
-      module: makes the MultiHead in which it is tested, given heads, attend, features and dtype;
-        None tests the attention alone (law 5 puts it into a MultiHead all the same).
-      sizes: to draw from; odd numbers of heads among them. Heads are of keys and values.
-      lengths: to draw from, in tokens; no multiples of a block.
-      groups: heads of queries for one head of keys and values.
-      only: the places to test, of encoder, decoder and cross; by default all that are declared.
-      masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
-      bias: makes a bias from (random, heads, q_len, k_len); None lets the laws draw arrays.
-      pattern: the attention's own mask, of which no query sees more than it shows.
-      sums_to_one: whether the weights of a row do.
-      multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
-      temporary_bytes: the same of temporary memory.
-    """
-
-    name: str
-    attend: Attend
-    reference: Callable
-    module: Callable[..., MultiHead] | None = None
-    sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
-    lengths: tuple[int, ...] = (7, 1, 10)
-    groups: int = 1
-    only: tuple[str, ...] = ("encoder", "decoder", "cross")
-    masks: tuple[str, ...] = ("all", "lengths", "gaps", "segments", "window", "any")
-    bias: Callable[..., Any] | None = None
-    pattern: Mask | None = None
-    sums_to_one: bool = True
-    multiply_adds: float = 2.0
-    temporary_bytes: float = 2.0
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Where it may stand, by what it declares."""
-        declared = {
-            "encoder": True,
-            "decoder": self.attend.abilities.causal != "no",
-            "cross": self.attend.abilities.cross,
-        }
-        return tuple(place for place in self.only if declared[place])
-
-    def in_multi_head(self) -> Case:
-        """The same within a MultiHead."""
-        if self.module is not None:
-            return self
-        return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
 
 
 @dataclass(frozen=True)
@@ -146,6 +88,7 @@ CASES = [
         multiply_adds=1.0,
         temporary_bytes=1.0,
     ),
+    *PATTERNS,
 ]
 
 ALONE = [case for case in CASES if case.module is None]

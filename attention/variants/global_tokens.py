@@ -1,0 +1,56 @@
+"""Global tokens: a few that see all and are seen by all.
+
+Ainslie et al. 2020, "ETC", and Beltagy et al. 2020, "Longformer", section 3.1: internal ones are
+tokens of the sequence itself, external ones are added to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attention import masks
+from attention.shapes import Abilities
+from attention.variants import pattern
+
+
+@dataclass(frozen=True)
+class Global:
+    """Every token sees the global ones and itself, and those see every token.
+
+    For global tokens that are added to a sequence see ``Transformer.external_tokens``.
+
+    Attributes:
+      first: how many tokens from the start are global.
+      positions: further ones, by position; each sequence has to reach the last.
+      dropout_rate: share of attention weights dropped in training.
+      kernel: how it is computed, see ``attention.kernels.softmax_attention``.
+
+    Cost: 2·g·Q·(D + E) multiply-adds a head for g global tokens.
+
+    Raises:
+      ValueError: a number is negative, or no token is global; in use, a position lies beyond the
+        length.
+    """
+
+    first: int = 1
+    positions: tuple[int, ...] = ()
+    dropout_rate: float = 0.0
+    kernel: str = "auto"
+
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="no", cross=False, bias=True, decoding="no", grouped=True
+    )
+    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
+
+    def __post_init__(self) -> None:
+        self.pattern(1)
+        if not self.first and not self.positions:
+            raise ValueError("Global: no token is global; give first, 1 or more, or positions")
+
+    def pattern(self, heads: int) -> masks.Mask:
+        """The global tokens, and a token itself."""
+        return masks.Global(self.first, self.positions) | masks.Window(0, 0)
+
+    def reach(self) -> None:
+        """It is not causal."""

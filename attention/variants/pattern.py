@@ -1,0 +1,115 @@
+"""What attentions share that are softmax attention under a pattern of their own.
+
+Such a variant is its parameters, its ``pattern``, and for decoding from a cache how far back a
+query may look; the functions here are its methods:
+
+    class Dilated:
+        init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+
+from attention.kernels import cache as cache_of_heads
+from attention.kernels import softmax_attention
+from attention.masks import Causal, Mask, as_mask, conjuncts
+from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
+
+
+class Pattern(Protocol):
+    """The attention of a pattern."""
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    @property
+    def dropout_rate(self) -> float: ...
+
+    @property
+    def kernel(self) -> str: ...
+
+    def pattern(self, heads: int) -> Mask:
+        """Who may look at whom, for so many heads."""
+        ...
+
+    def reach(self) -> int | None:
+        """How many positions before its own a query may see; None for all of them."""
+        ...
+
+
+def init(self: Pattern, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
+    """No parameters and no state."""
+    return {}, {}
+
+
+def attend(
+    self: Pattern,
+    params: Tree,
+    state: Tree,
+    q_BQHD: jax.Array,
+    k_BKHD: jax.Array,
+    v_BKHE: jax.Array,
+    mask: Any,
+    *,
+    bias: Any = None,
+    x_BTM: jax.Array | None = None,
+    rng: jax.Array | None = None,
+) -> tuple[jax.Array, Tree]:
+    """Gathers values; ``rng`` given means training (dropout)."""
+    check_one_sequence(self, q_BQHD, k_BKHD)
+    if self.abilities.causal == "no":
+        check_both_ways(self, mask)
+    out_BQHE = softmax_attention(
+        q_BQHD,
+        k_BKHD,
+        v_BKHE,
+        as_mask(mask) & self.pattern(q_BQHD.shape[2]),
+        bias=bias,
+        dropout_rate=self.dropout_rate,
+        rng=rng,
+        kernel=self.kernel,
+    )
+    return out_BQHE, state
+
+
+def start(
+    self: Pattern, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+) -> Tree:
+    """A ring for as many positions as a query may look back, or room for all."""
+    if self.abilities.decoding != "cached":
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot decode from a cache; use Local or Softmax"
+        )
+    reach = self.reach()
+    room = length if reach is None else max(1, min(reach, length))
+    return cache_of_heads.empty(sizes, batch, room, dtype)
+
+
+def extend(
+    self: Pattern,
+    params: Tree,
+    state: Tree,
+    cache: Tree,
+    q_BQHD: jax.Array,
+    k_BQHD: jax.Array,
+    v_BQHE: jax.Array,
+    mask: Any,
+    *,
+    bias: Any = None,
+) -> tuple[jax.Array, Tree]:
+    """Attends causally from Q new positions to what is kept and to themselves; keeps them."""
+    near = as_mask(mask) & self.pattern(q_BQHD.shape[2])
+    step = cache_of_heads.extend if self.reach() is None else cache_of_heads.extend_ring
+    return step(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)
+
+
+def check_both_ways(attend: Any, mask: Any) -> None:
+    """Raises NotImplementedError where a causal mask is asked of what sees both ways."""
+    if mask is not None and any(isinstance(part, Causal) for part in conjuncts(as_mask(mask))):
+        raise NotImplementedError(
+            f"{type(attend).__name__} cannot attend causally, since chosen tokens see all others; "
+            "use Local or Strided"
+        )

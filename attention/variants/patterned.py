@@ -1,0 +1,46 @@
+"""Softmax attention under any pattern that is a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from attention import masks
+from attention.shapes import Abilities
+from attention.variants import pattern
+
+
+@dataclass(frozen=True)
+class Patterned:
+    """Softmax attention under a mask of one's own: ``Patterned(masks.Window(8, 0) | ...)``.
+
+    Attributes:
+      mask: who may look at whom; with ``masks.PerHead`` for each head. It holds no arrays.
+      dropout_rate: share of attention weights dropped in training.
+      kernel: how it is computed, see ``attention.kernels.softmax_attention``.
+
+    Cost: (D + E) multiply-adds a head for each pair that is seen, and for what shares a cell with
+    one; a cached step keeps all keys.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 9, 2, 4))
+        >>> two = masks.PerHead((masks.Window(1, 1), masks.Strided(3)))
+        >>> Patterned(two).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 9, 2, 4)
+    """
+
+    mask: masks.Mask
+    dropout_rate: float = 0.0
+    kernel: str = "auto"
+
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="exact", cross=False, bias=True, decoding="cached", grouped=True
+    )
+    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
+
+    def pattern(self, heads: int) -> masks.Mask:
+        """The mask."""
+        return self.mask
+
+    def reach(self) -> None:
+        """What the mask says is not looked into."""
