@@ -216,7 +216,7 @@ class Or(Mask):
             return (Part(self),)
         whole = [mask for mask, parts in cut if _whole(parts)]
         before = functools.reduce(Or, whole) if whole else None
-        found = [] if before is None else [Part(before)]
+        found = [Part(before)] if whole else []
         for mask, parts in cut:
             if not _whole(parts):
                 new = (p if before is None else replace(p, mask=p.mask & ~before) for p in parts)
@@ -247,7 +247,8 @@ def _whole(parts: tuple[Part, ...]) -> bool:
 
 
 def _alternatives(mask: Mask) -> list[Mask]:
-    return sum(map(_alternatives, (mask.left, mask.right)), []) if isinstance(mask, Or) else [mask]
+    deeper = (mask.left, mask.right) if isinstance(mask, Or) else ()
+    return [part for one in deeper for part in _alternatives(one)] or [mask]
 
 
 def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:
