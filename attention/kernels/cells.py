@@ -9,6 +9,7 @@ import numpy as np
 
 from attention.masks import EMPTY, FULL, MIXED, Tiling
 from attention.masks.parts import Part, Run
+from attention.masks.tiling import in_tiles
 
 _SIDES = (512, 256, 128, 64, 32)
 _LEAST = 16  # the least side of a tile within blocks
@@ -186,7 +187,5 @@ def _kinds(part: Part, tiling: Tiling, q_len: int, k_len: int) -> np.ndarray:
 
 def _members(order: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each tile whether some, and whether all, of its places hold a position."""
-    order_NC = np.full((-(-len(order) // size), size), -1)
-    order_NC.reshape(-1)[: len(order)] = order
-    none_N = (order_NC < 0).sum(1)
+    none_N = (in_tiles(order, size) < 0).sum(1)
     return none_N < size, none_N == 0

@@ -175,14 +175,3 @@ def over_cells(visit: Callable[..., Tree], state: Tree, cut: Cut) -> Tree:
         firsts = jnp.asarray(cells.q_first_P), jnp.asarray(cells.k_first_PN)
         state, _ = lax.scan(body, state, firsts)
     return state
-
-
-def product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
-    """A product in the dtype of the narrower side, summed in at least float32."""
-    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
-    return jnp.einsum(
-        subscripts,
-        left.astype(narrow),
-        right.astype(narrow),
-        preferred_element_type=dtype or accumulator(narrow),
-    )

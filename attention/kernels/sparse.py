@@ -19,11 +19,11 @@ import jax.numpy as jnp
 
 from attention.kernels.cells import Cells, cut
 from attention.kernels.orders import ordered, restored
-from attention.kernels.pieces import Cell, Piece, by_batch, over_cells, pieces_of, product
+from attention.kernels.pieces import Cell, Piece, by_batch, over_cells, pieces_of
 from attention.kernels.plan import Limits, limits, plan
 from attention.kernels.request import Request
-from attention.kernels.rows import lined_up, zero_padding
-from attention.kernels.tiles import Extras
+from attention.kernels.rows import zero_padding
+from attention.kernels.tiles import Extras, product
 from attention.masks import as_mask
 from attention.shapes import Tree, accumulator
 
@@ -56,8 +56,8 @@ def sparse(
     """softmax(scale q kᵀ + bias) v under the mask; time and memory go with what it shows."""
     mask = as_mask(mask)
     q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
-    extras = lined_up(Extras(mask, bias, dropped), q_BQHD.shape[1], k_BKHD.shape[1])
-    return _attention(_Static(scale, limits()), q_BQHD, k_BKHD, v_BKHE, extras)
+    static, extras = _Static(scale, limits()), Extras(mask, bias, dropped)
+    return _attention(static, q_BQHD, k_BKHD, v_BKHE, extras)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -19,7 +19,7 @@ from attention.biases import Bias
 from attention.kernels.dropped import Dropped
 from attention.kernels.plan import Limits, Plan, limits, plan
 from attention.kernels.rows import from_rows, lined_up, to_rows, zero_padding
-from attention.kernels.tiles import Extras, Tile, over_groups, over_tiles
+from attention.kernels.tiles import Extras, Tile, over_groups, over_tiles, product
 from attention.masks import Mask, as_mask
 from attention.shapes import Tree, accumulator
 
@@ -95,7 +95,7 @@ def _forward(
             total_GQ = total_GQ * fade_GQ + w_GQK.sum(axis=2)
             factor_GQK = mine.factors(tile, dtype)
             w_GQK = w_GQK if factor_GQK is None else w_GQK * factor_GQK
-            acc_GQE = acc_GQE * fade_GQ[:, :, None] + _product("GQK,GKE->GQE", w_GQK, v_tile)
+            acc_GQE = acc_GQE * fade_GQ[:, :, None] + product("GQK,GKE->GQE", w_GQK, v_tile)
             news = acc_GQE, new_GQ, total_GQ
             return tuple(tile.q_set(x, new) for x, new in zip(state, news, strict=True))
 
@@ -133,16 +133,16 @@ def _backward(static: Static, saved: Tree, g_RQE: jax.Array) -> tuple[Any, ...]:
             k_tile, v_tile = tile.k_of(k_GKD), tile.k_of(v_GKE)
             s_GQK = mine.scores(tile, tile.q_of(q_GQD), k_tile, static.k_len, masked=masked)
             w_GQK = jnp.exp(s_GQK - tile.q_of(lse_GQ)[:, :, None])
-            dw_GQK = _product("GQE,GKE->GQK", tile.q_of(g_GQE), v_tile, dtype)
+            dw_GQK = product("GQE,GKE->GQK", tile.q_of(g_GQE), v_tile, dtype)
             factor_GQK, kept_GQK = mine.factors(tile, dtype), w_GQK
             if factor_GQK is not None:
                 kept_GQK, dw_GQK = w_GQK * factor_GQK, dw_GQK * factor_GQK
             ds_GQK = w_GQK * (dw_GQK - tile.q_of(delta_GQ)[:, :, None])
             if mine.bias is not None:
                 d_mine = mine.bias.pulled(d_mine, ds_GQK[:, None], tile.q_first, tile.k_first)
-            dq_tile = tile.q_of(dq_GQD) + _product("GQK,GKD->GQD", ds_GQK, k_tile)
-            dk_tile = tile.k_of(dk_GDK, 2) + _product("GDQ,GQK->GDK", tile.q_of(q_GDQ, 2), ds_GQK)
-            dv_tile = tile.k_of(dv_GEK, 2) + _product("GEQ,GQK->GEK", tile.q_of(g_GEQ, 2), kept_GQK)
+            dq_tile = tile.q_of(dq_GQD) + product("GQK,GKD->GQD", ds_GQK, k_tile)
+            dk_tile = tile.k_of(dk_GDK, 2) + product("GDQ,GQK->GDK", tile.q_of(q_GDQ, 2), ds_GQK)
+            dv_tile = tile.k_of(dv_GEK, 2) + product("GEQ,GQK->GEK", tile.q_of(g_GEQ, 2), kept_GQK)
             return (
                 tile.q_set(dq_GQD, dq_tile),
                 tile.k_set(dk_GDK, dk_tile, 2),
@@ -163,17 +163,6 @@ def _backward(static: Static, saved: Tree, g_RQE: jax.Array) -> tuple[Any, ...]:
     d_bias, parts = over_groups(group, d_bias, arrays, cut, static.heads)
     grads = (d.astype(x.dtype) for d, x in zip(parts, arrays[:3], strict=True))
     return *grads, Extras(None, d_bias, None)  # type: ignore[arg-type]
-
-
-def _product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
-    """A product in the dtype of the narrower side, summed in at least float32."""
-    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
-    return jnp.einsum(
-        subscripts,
-        left.astype(narrow),
-        right.astype(narrow),
-        preferred_element_type=dtype or accumulator(narrow),
-    )
 
 
 _attention.defvjp(_forward, _backward)

@@ -15,7 +15,7 @@ from attention.kernels.dropped import Dropped
 from attention.kernels.plan import Plan
 from attention.kernels.rows import pick, spread
 from attention.masks import Mask
-from attention.shapes import Tree
+from attention.shapes import Tree, accumulator
 
 
 class Tile(NamedTuple):
@@ -119,3 +119,14 @@ def over_groups(
     xs = [x.reshape(rows // plan.group, plan.group, *x.shape[1:]) for x in (row_R, *arrays)]
     carry, results = lax.scan(body, carry, tuple(xs))
     return carry, jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), results)
+
+
+def product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
+    """A product in the dtype of the narrower side, summed in at least float32."""
+    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
+    return jnp.einsum(
+        subscripts,
+        left.astype(narrow),
+        right.astype(narrow),
+        preferred_element_type=dtype or accumulator(narrow),
+    )

@@ -83,13 +83,12 @@ class _Keys(Mask):
     chosen: Global
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        return self.chosen._chosen(k_pos) & (q_pos >= 0)
+        return self.chosen._chosen(k_pos)
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        q_first, _, k_first, k_last = tiling.bounds()
-        some, whole = of_tiles(self.chosen._seen(tiling.k_len), k_first, k_last)
-        every = q_first >= 0
-        return kinds(some & every, whole & every)
+        _, _, k_first, k_last = tiling.bounds()
+        seen = kinds(*of_tiles(self.chosen._seen(tiling.k_len), k_first, k_last))
+        return np.broadcast_to(seen, tiling.shape)
 
 
 @pytree()

@@ -48,10 +48,16 @@ def _ends(length: int, size: int, order: np.ndarray | None) -> tuple[np.ndarray,
     if order is None:
         first = np.arange(-(-length // size)) * size
         return first, np.minimum(first + size, length) - 1
-    order_NC = np.full((-(-len(order) // size), size), -1)
-    order_NC.reshape(-1)[: len(order)] = order
+    order_NC = in_tiles(order, size)
     last = np.maximum(order_NC.max(1), 0)
     return np.minimum(np.where(order_NC < 0, length, order_NC).min(1), last), last
+
+
+def in_tiles(order: np.ndarray, size: int) -> np.ndarray:
+    """An order cut into tiles, [N, size], the last one filled up with -1."""
+    order_NC = np.full((-(-len(order) // size), size), -1)
+    order_NC.reshape(-1)[: len(order)] = order
+    return order_NC
 
 
 def by_difference(bounds: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:

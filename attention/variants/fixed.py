@@ -55,7 +55,7 @@ class Fixed:
             return masks.Fixed(self.block, self.summary)
         own = masks.Fixed(self.block, self.summary, columns=False)
         columns = masks.Fixed(self.block, self.summary, local=False)
-        return masks.PerHead((own,) * (heads - heads // 2) + (columns,) * (heads // 2))
+        return pattern.halves(own, columns, heads)
 
     def reach(self) -> None:
         """To the summary of the first block."""

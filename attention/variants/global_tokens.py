@@ -1,7 +1,7 @@
 """Global tokens: a few that see all and are seen by all.
 
-Ainslie et al. 2020, "ETC", and Beltagy et al. 2020, "Longformer", section 3.1: internal ones are
-tokens of the sequence itself, external ones are added to it.
+Ainslie et al. 2020, "ETC", and Beltagy et al. 2020, "Longformer", section 3.1: here they are
+tokens of the sequence itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from attention.variants import pattern
 @dataclass(frozen=True)
 class Global:
     """Every token sees the global ones and itself, and those see every token.
-
-    For global tokens that are added to a sequence see ``Transformer.external_tokens``.
 
     Attributes:
       first: how many tokens from the start are global.

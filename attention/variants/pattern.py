@@ -15,7 +15,7 @@ import jax
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
-from attention.masks import Causal, Mask, as_mask, conjuncts
+from attention.masks import Causal, Mask, PerHead, as_mask, conjuncts
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
 
 
@@ -104,6 +104,11 @@ def extend(
     near = as_mask(mask) & self.pattern(q_BQHD.shape[2])
     step = cache_of_heads.extend if self.reach() is None else cache_of_heads.extend_ring
     return step(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)
+
+
+def halves(first: Mask, second: Mask, heads: int) -> PerHead:
+    """One mask for the first half of the heads, one more of an odd number, another for the rest."""
+    return PerHead((first,) * (heads - heads // 2) + (second,) * (heads // 2))
 
 
 def check_both_ways(attend: Any, mask: Any) -> None:

@@ -18,7 +18,7 @@ class PerHead:
 
     Attributes:
       left, right: how many keys before and after its own position a query sees, a number for each
-        head, or one for all.
+        head, or one in a tuple for all.
       step: positions from one of them to the next, likewise.
       dropout_rate: share of attention weights dropped in training.
       kernel: how it is computed, see ``attention.kernels.softmax_attention``.
@@ -65,11 +65,7 @@ class PerHead:
 
     def reach(self) -> int:
         """As far as the farthest key of any head."""
-        count = max(len(self.left), len(self.step))
-        left, step = (
-            numbers * count if len(numbers) == 1 else numbers for numbers in (self.left, self.step)
-        )
-        return max(a * b for a, b in zip(left, step, strict=True))
+        return max(left * step for left, step in _broadcast(self.left, self.step))
 
 
 def _broadcast(*given: tuple[int, ...]) -> list[tuple[int, ...]]:

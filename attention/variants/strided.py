@@ -50,7 +50,7 @@ class Strided:
             return masks.Strided(self.stride)
         near = masks.Window(self.stride, self.stride)
         columns = masks.Strided(self.stride, local=False)
-        return masks.PerHead((near,) * (heads - heads // 2) + (columns,) * (heads // 2))
+        return pattern.halves(near, columns, heads)
 
     def reach(self) -> None:
         """To the very first key."""

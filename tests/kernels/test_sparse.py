@@ -1,5 +1,7 @@
 """The sparse kernel against the reference kernel: every pattern, with all that acts on scores."""
 
+from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import jax
@@ -15,15 +17,19 @@ from attention.kernels.plan import Limits
 from attention.masks import (
     Causal,
     Dilated,
+    Everything,
     Fixed,
     Global,
     Grid,
     Lengths,
+    Mask,
     PerHead,
     RandomBlocks,
     Strided,
     Window,
 )
+from attention.masks.parts import Part, Run
+from attention.masks.trees import pytree
 
 RANDOM = np.random.default_rng(0)
 LENGTHS = Lengths(jnp.array([70, 33]))
@@ -111,6 +117,30 @@ def test_queries_and_keys_of_different_lengths(mask):
 def test_any_length(length):
     for mask in (Strided(7) & Causal(), Window(3, 3) | Global(1), Grid(9, 1, 1)):
         assert_equal(*both(mask, length, length))
+
+
+@pytree("lengths_B")
+@dataclass(frozen=True, eq=False)
+class LastBlock(Mask):
+    """All see the block of a row's last token: where it lies is known with the lengths only."""
+
+    size: int
+    lengths_B: Any
+
+    def at(self, q_pos, k_pos):
+        last_B = (jnp.asarray(self.lengths_B) - 1) // self.size
+        return k_pos // self.size == last_B[:, None, None, None]
+
+    def parts(self, q_len, k_len):
+        first_B = (jnp.asarray(self.lengths_B) - 1) // self.size * self.size
+        return (Part(Everything(), k_order=Run(first_B, self.size)),)
+
+
+@pytest.mark.parametrize("scores", [2**20, 600])
+def test_an_order_that_is_known_with_the_arrays_only(scores):
+    last = LastBlock(8, LENGTHS.q_lengths_B)
+    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, scores)):
+        assert_equal(*both((Window(3, 3) | last) & LENGTHS))
 
 
 def test_bfloat16():
