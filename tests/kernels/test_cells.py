@@ -114,6 +114,7 @@ def test_no_more_than_about_twice_the_visible_pairs_at_16k(mask, visible):
     assert scores(mask, 2**14) <= 2.2 * visible * 2**14
 
 
+@pytest.mark.slow
 def test_what_grows_with_the_length_and_what_with_its_root():
     assert scores(Window(64, 64), 2**15) <= 2.05 * scores(Window(64, 64), 2**14)
     grown = scores(Strided(256) & Causal(), 2**16) / scores(Strided(128) & Causal(), 2**14)

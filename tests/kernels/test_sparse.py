@@ -185,6 +185,7 @@ def test_nothing_is_scattered(mask):
     assert not any("scatter" in name for name in names)
 
 
+@pytest.mark.slow
 def test_multiply_adds_go_with_what_is_seen():
     x = jax.ShapeDtypeStruct((1, 2**14, 2, 8), "float32")
     attend = lambda mask: multiply_adds(lambda x: softmax_attention(x, x, x, mask), x)  # noqa: E731
