@@ -29,12 +29,14 @@ from attention.shapes import Tree, accumulator
 
 
 def pays(request: Request) -> bool:
-    """Whether cells cost less than tiles for a request."""
+    """Whether cells leave something out, and cost less than tiles."""
     (batch, q_len, heads, _), k_len = request.q_shape, request.k_shape[1]
     mask, rows = as_mask(request.mask), batch * heads
-    parts = mask.parts(q_len, k_len)
-    cells = sum(cut(part, rows, q_len, k_len).cost(rows) for part in parts)
-    return cells < plan(rows, q_len, k_len, mask, limits()).cost(rows, limits())
+    cells = [cut(part, rows, q_len, k_len) for part in mask.parts(q_len, k_len)]
+    if sum(one.scores for one in cells) >= q_len * k_len:  # nothing is left out
+        return False
+    tiles = plan(rows, q_len, k_len, mask, limits())
+    return sum(one.cost(rows) for one in cells) < tiles.cost(rows, limits())
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,12 @@ def test_taken_where_it_pays():
         assert "sparse: possible, and does not pay" in explain(x, x, x, mask, platform="cpu")
 
 
+@pytest.mark.parametrize("length", [32, 512, 1024, 4096])
+def test_full_attention_has_nothing_to_leave_out(length):
+    x = jax.ShapeDtypeStruct((4096 // length, length, 8, 64), "float32")
+    assert "sparse: possible, and does not pay" in explain(x, x, x, platform="cpu")
+
+
 def test_masks_of_another_number_of_heads():
     x = jnp.ones((1, 4, 3, 2))
     with pytest.raises(ValueError, match="for 2 heads, and attention has 3; give it one"):
