@@ -29,11 +29,11 @@ from attention.shapes import Tree, accumulator
 
 
 def pays(request: Request) -> bool:
-    """Whether cells leave something out, and cost less than tiles."""
+    """Whether cells leave out half of the scores at least, and cost less than tiles."""
     (batch, q_len, heads, _), k_len = request.q_shape, request.k_shape[1]
     mask, rows = as_mask(request.mask), batch * heads
     cells = [cut(part, rows, q_len, k_len) for part in mask.parts(q_len, k_len)]
-    if sum(one.scores for one in cells) >= q_len * k_len:  # nothing is left out
+    if 2 * sum(one.scores for one in cells) > q_len * k_len:  # too little is left out
         return False
     tiles = plan(rows, q_len, k_len, mask, limits())
     return sum(one.cost(rows) for one in cells) < tiles.cost(rows, limits())

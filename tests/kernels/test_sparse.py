@@ -202,10 +202,12 @@ def test_taken_where_it_pays():
         assert "sparse: possible, and does not pay" in explain(x, x, x, mask, platform="cpu")
 
 
+@pytest.mark.parametrize("mask", [None, Causal()], ids=str)
 @pytest.mark.parametrize("length", [32, 512, 1024, 4096])
-def test_full_attention_has_nothing_to_leave_out(length):
+def test_full_and_causal_attention_leave_too_little_out(mask, length):
+    """Measured: a causal forward pass of 1,024 takes a third longer than by tiles."""
     x = jax.ShapeDtypeStruct((4096 // length, length, 8, 64), "float32")
-    assert "sparse: possible, and does not pay" in explain(x, x, x, platform="cpu")
+    assert "sparse: possible, and does not pay" in explain(x, x, x, mask, platform="cpu")
 
 
 def test_masks_of_another_number_of_heads():
