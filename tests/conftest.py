@@ -31,13 +31,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Linux gives a process 65,530 memory maps (vm.max_map_count), and a compiled program takes several:
 # a worker that keeps thousands of programs is killed.
-_MANY_MAPS, _TESTS = 30_000, iter(range(2**62))
+_MANY_MAPS, _TESTS = 45_000, iter(range(2**62))
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Drops compiled programs once there are many; those needed again come from the disk cache."""
     maps = pathlib.Path("/proc/self/maps")
-    if next(_TESTS) % 20 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
+    if next(_TESTS) % 50 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
         jax.clear_caches()
 
 

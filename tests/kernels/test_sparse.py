@@ -56,7 +56,7 @@ MASKS = {
     "nothing is seen": Window(5, 3) & (RANDOM.random((96, 96)) < 0),
     "everything": None,
 }
-QUICK = ("dilated and narrow", "random blocks", "strided", "bigbird", "by head")
+QUICK = ("dilated and narrow", "random blocks", "by head")
 each_mask = pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MASKS]
 )
