@@ -4,9 +4,35 @@ from attention import kernels, masks, positions, shapes, variants
 from attention.kernels import softmax_attention
 from attention.models.transformer import Transformer
 from attention.modules.multi_head import MultiHead
+from attention.modules.named import (
+    AxialAttention,
+    BigBirdAttention,
+    DilatedAttention,
+    FixedAttention,
+    GlobalAttention,
+    GridAttention,
+    LocalAttention,
+    LongformerAttention,
+    PatternedAttention,
+    PerHeadAttention,
+    SoftmaxAttention,
+    StridedAttention,
+)
 
 __all__ = [
+    "AxialAttention",
+    "BigBirdAttention",
+    "DilatedAttention",
+    "FixedAttention",
+    "GlobalAttention",
+    "GridAttention",
+    "LocalAttention",
+    "LongformerAttention",
     "MultiHead",
+    "PatternedAttention",
+    "PerHeadAttention",
+    "SoftmaxAttention",
+    "StridedAttention",
     "Transformer",
     "kernels",
     "masks",

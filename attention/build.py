@@ -51,6 +51,8 @@ ATTENTIONS: dict[str, type] = {
     "strided": variants.Strided,
     "fixed": variants.Fixed,
     "global": variants.Global,
+    "longformer": variants.Longformer,
+    "bigbird": variants.BigBird,
     "grid": variants.Grid,
     "axial": variants.Axial,
     "per_head": variants.PerHead,
@@ -98,11 +100,12 @@ def attend(spec: Any, place: str) -> Attend:
     if place == "cross" and not made.abilities.cross:
         raise NotImplementedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
-            "choose softmax"
+            f"choose softmax{made.abilities.remedy}"
         )
     if place == "decoder" and made.abilities.causal == "no":
         raise NotImplementedError(
             f"config.model.decoder is {name}, which cannot be causal; choose softmax"
+            f"{made.abilities.remedy}"
         )
     return made
 
@@ -145,6 +148,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         position_bias=POSITION_BIASES.get(model["positions"]),
         kv_heads=model["kv_heads"] or None,
         dropout=model["dropout"],
+        external_tokens=model["external_tokens"],
         tied=model["tied"],
         remat=model["remat"],
         dtype=DTYPES[config["train"]["dtype"]],

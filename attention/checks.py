@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+import jax
+import numpy as np
+
 from attention import build, schema
+from attention.masks import Causal, Lengths
+from attention.modules.multi_head import MultiHead
 
 Config = Mapping[str, Any]
 
@@ -24,7 +30,7 @@ def check(config: Config) -> None:
     schema.check(config)
     for place in schema.ATTENTIONS:
         build.attend(config["model"].get(place), place)
-    for rule in (_model, _train, _data, _decode):
+    for rule in (_model, _places, _train, _data, _decode):
         rule(config)
     build.noise(config, vocab_size=config["data"]["vocab_size"])
 
@@ -66,6 +72,36 @@ def _model(config: Config) -> None:
             f"config.model.heads is {heads}, which leaves {size // heads} features of model.size "
             f"{size} to each; rotary positions need an even number"
         )
+
+
+def _places(config: Config) -> None:
+    """Each attention by its shapes alone, at the greatest length that training meets."""
+    model, length = config["model"], config["data"]["max_length"]
+    external = model["external_tokens"]
+    first = getattr(build.attend(model["encoder"], "encoder"), "first", external)
+    if first < external:
+        raise ValueError(
+            f"config.model.external_tokens is {external}, and model.encoder.first {first}: only "
+            f"the first {first} tokens are global; set model.encoder.first to {external} or more"
+        )
+    inputs = {
+        "encoder": (length + external, None, Lengths(np.ones(1, int))),
+        "decoder": (length, None, Causal() & Lengths(np.ones(1, int))),
+        "cross": (length, length, Lengths(None, np.ones(1, int))),
+    }
+    for place, (q_len, k_len, mask) in inputs.items():
+        layer = MultiHead(
+            model["heads"],
+            build.attend(model[place], place),
+            kv_heads=model["kv_heads"] or None,
+        )
+        x, memory = (
+            n and jax.ShapeDtypeStruct((1, n, model["size"]), "float32") for n in (q_len, k_len)
+        )
+        try:
+            jax.eval_shape(partial(layer.init, mask=mask), jax.random.key(0), x, memory)
+        except (ValueError, NotImplementedError) as error:
+            raise type(error)(f"config.model.{place}: {error}") from None
 
 
 def _train(config: Config) -> None:

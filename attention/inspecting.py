@@ -37,6 +37,7 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     pieces = run.task.tokenizer.pieces
     said, read = pieces(target_T), ["<s>", *pieces(target_T[:-1])]
     source = pieces(source_S)
+    encoded = [f"<{n}>" for n in range(run.task.model.external_tokens)] + source
     maps = _maps(run, source_S, np.concatenate([[BOS], target_T[:-1]]))
     cross_LHTS = np.stack(maps["cross"])
     translation = run.task.texts(target_T[None])[0]
@@ -46,7 +47,7 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     pictures = [
         attention_map(cross_LHTS.mean(axis=(0, 1)), said, source, folder / "cross.png", title),
         attention_map(cross_LHTS[-1], said, source, folder / "cross_heads.png", title),
-        attention_map(maps["encoder"][-1], source, source, folder / "encoder.png", text),
+        attention_map(maps["encoder"][-1], encoded, encoded, folder / "encoder.png", text),
         attention_map(maps["decoder"][-1], read, read, folder / "decoder.png", translation),
     ]
     for picture in pictures:
@@ -75,8 +76,8 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
     def matrices(side: str, module: str, attend: Attend) -> list[np.ndarray]:
         found = []
         for number in range(model.layers):
-            *inputs, bias = layers[f"{side}_layers_{number}"][module]["attended"][0]
-            found.append(np.asarray(effective_matrix(attend, *inputs, bias=bias)[0]))
+            *inputs, bias, x_BTM = layers[f"{side}_layers_{number}"][module]["attended"][0]
+            found.append(np.asarray(effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)[0]))
         return found
 
     with jax.default_matmul_precision("float32"):

@@ -11,7 +11,7 @@ Arrays carry their axes in their name, as in ``q_BQHD``:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ class Abilities:
         others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
       fixed_length: the definition holds for one declared length, to which inputs are padded.
+      otherwise: which other parameters would allow more, as "with first=0 it is causal".
     """
 
     causal: Literal["exact", "values only", "no"]
@@ -64,6 +65,12 @@ class Abilities:
     grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
+    otherwise: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do where something is asked that is not declared, to end an error's text with."""
+        return f"; {self.otherwise}" if self.otherwise else ""
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,13 @@ class Attend(Protocol):
     ``init`` makes trained parameters and untrained state, trees of ``Named`` leaves of which either
     may be an empty dict; the other methods take them as plain arrays.
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
-    is ``start`` (an empty cache) and ``extend`` (one or more new positions).
+    is ``start`` (an empty cache) and ``extend`` (one or more new positions). Where values take two
+    ways, so that ``attend`` is not linear in them, a method ``matrix`` of ``attend``'s arguments
+    but the values gives the weights A_BHQK.
     """
 
-    abilities: ClassVar[Abilities]
+    @property
+    def abilities(self) -> Abilities: ...
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]: ...
 

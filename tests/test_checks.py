@@ -40,6 +40,26 @@ def test_the_defaults_pass():
         ({"data__dir": "x"}, "data.dir is 'x', but data.kind is grammar, which reads no files"),
         ({"data__target_lang": "en"}, "data.source_lang and target_lang are both 'en'"),
         ({"data__target_lang": "de"}, "data.source_lang and target_lang are 'en' and 'de'; the"),
+        (
+            {"model__encoder": {"name": "global"}, "model__external_tokens": 2},
+            "model.external_tokens is 2, and model.encoder.first 1: only the first 1 tokens are",
+        ),
+        (
+            {"model__encoder": {"name": "per_head", "left": (1, 2)}},
+            "model.encoder: PerHead has masks for 2 heads, and attention has 4; give it one mask",
+        ),
+        (
+            {"model__decoder": {"name": "strided", "split": True}, "model__heads": 1},
+            "model.decoder: Strided(split=True): needs two heads or more, got 1; use split=False",
+        ),
+        (
+            {"model__encoder": {"name": "bigbird", "length": 100}, "data__max_length": 120},
+            "model.encoder: BigBird(length=100): sequences have 120 tokens; give length=120 or",
+        ),
+        (
+            {"model__encoder": {"name": "global", "positions": (128,)}},
+            "model.encoder: Global: position 128 lies beyond the 128 queries; name positions below",
+        ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),
     ],
@@ -56,6 +76,8 @@ def test_what_is_wrong_is_told_in_one_line(changes, text):
     [
         {"model__size": 9, "model__heads": 3, "model__positions": "learned"},
         {"train__warmup": 0},
+        {"model__encoder": {"name": "bigbird", "length": 130}, "model__external_tokens": 2},
+        {"model__encoder": {"name": "longformer", "first": 2}, "model__external_tokens": 2},
         {"train__warmup": 5_000, "train__schedule": "constant"},
         {"data__kind": "text", "data__dir": "somewhere", "data__target_lang": "de"},
         {"decode__beam": 1000},
@@ -63,3 +85,18 @@ def test_what_is_wrong_is_told_in_one_line(changes, text):
 )
 def test_what_is_right_passes(changes):
     checks.check(config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "text"),
+    [
+        ("decoder", "bigbird", "config.model.decoder is bigbird, which cannot be causal; choose"),
+        ("decoder", "longformer", "choose softmax; without global tokens, first=0, it is causal"),
+        ("cross", "local", "config.model.cross is local, which cannot attend across two sequences"),
+    ],
+)
+def test_an_attention_in_a_place_where_it_cannot_be(place, name, text):
+    with pytest.raises(NotImplementedError) as error:
+        checks.check(config(**{f"model__{place}": {"name": name}}))
+    assert text in str(error.value)
+    assert "\n" not in str(error.value)

@@ -214,6 +214,7 @@ KEYS = [
     ("train.steps=0", "train.steps is 0", "a whole number of at least 1"),
     ("model.tied=maybe", "model.tied=maybe", "true or false"),
     ("noise.k=x", "noise.k=x", "a number"),
+    ("model.external_tokens=-1", "model.external_tokens is -1", "at least 0"),
     ("model.heads=3", "model.heads is 3, which does not divide model.size 16", "choose a head"),
     ("model.heads=0", "model.heads is 0", "at least 1"),
     ("model.dropout=-0.1", "model.dropout is -0.1", "in [0, 1)"),

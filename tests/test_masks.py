@@ -21,9 +21,13 @@ from attention.masks import (
     Everything,
     Fixed,
     Global,
+    GlobalKeys,
+    GlobalQueries,
     Grid,
+    LastBlock,
     Lengths,
     Mask,
+    NearBlocks,
     PerHead,
     RandomBlocks,
     Segments,
@@ -79,6 +83,9 @@ CASES = {
     "array of two axes": Case(Array(SEE_QK), lambda b, h, i, j: SEE_QK[i, j]),
     "array of three axes": Case(Array(jnp.asarray(SEE_BQK)), lambda b, h, i, j: SEE_BQK[b, i, j]),
     "array of four axes": Case(Array(SEE_BHQK), lambda b, h, i, j: SEE_BHQK[b, h, i, j]),
+    "last block": Case(
+        LastBlock(2, jnp.array([4, 1])), lambda b, h, i, j: 2 - 2 * b in (i // 2 * 2, j // 2 * 2)
+    ),
     "array for all heads": Case(Array(SEE_BHQK[:, :1]), lambda b, h, i, j: SEE_BHQK[b, 0, i, j]),
 }
 STATIC = {
@@ -92,6 +99,9 @@ STATIC = {
     "fixed locally": Case(Fixed(2, columns=False), lambda b, h, i, j: i // 2 == j // 2),
     "first are global": Case(Global(2), lambda b, h, i, j: i < 2 or j < 2),
     "named are global": Case(Global(positions=(3, 1)), lambda b, h, i, j: {i, j} & {1, 3}),
+    "global keys": Case(GlobalKeys(2), lambda b, h, i, j: j < 2),
+    "global queries": Case(GlobalQueries(1), lambda b, h, i, j: i < 1),
+    "blocks nearby": Case(NearBlocks(2, 1), lambda b, h, i, j: abs(i // 2 - j // 2) <= 1),
     "grid": Case(
         Grid(3, 1, 1), lambda b, h, i, j: abs(i // 3 - j // 3) < 2 and abs(i % 3 - j % 3) < 2
     ),
@@ -258,7 +268,7 @@ def test_a_block_of_positions_is_a_block_of_the_mask(case):
 
 @each_case
 def test_positions_beyond_arrays_are_hidden(case):
-    if jax.tree.leaves(case.mask) and not isinstance(case.mask, PerHead):
+    if jax.tree.leaves(case.mask) and not isinstance(case.mask, PerHead | LastBlock):
         far = jnp.full((B, 1, 1, 1), 100)
         assert not case.mask.at(jnp.zeros_like(far), far).any()
 
@@ -363,6 +373,12 @@ def test_a_jitted_function_is_compiled_once_for_masks_of_one_shape():
         (lambda: Fixed(2, True), ValueError, r"Fixed\(summary=True\): needs a whole"),
         (lambda: Global(-1), ValueError, r"Global\(first=-1\)"),
         (lambda: Global(positions=(0, -2)), ValueError, r"positions=\(0, -2\).* 0 or more"),
+        (lambda: GlobalKeys(-1), ValueError, r"GlobalKeys\(first=-1\)"),
+        (lambda: GlobalQueries(0, (-1,)), ValueError, r"GlobalQueries\(positions=\(-1,\)\)"),
+        (lambda: NearBlocks(0), ValueError, r"NearBlocks\(size=0\)"),
+        (lambda: NearBlocks(1, -1), ValueError, r"NearBlocks\(near=-1\)"),
+        (lambda: LastBlock(0, [1]), ValueError, r"LastBlock\(size=0\)"),
+        (lambda: LastBlock(1, [[1]]), ValueError, r"lengths_B.* \(1, 1\); it needs 1 axes"),
         (lambda: RandomBlocks(0, 1, 1), ValueError, r"RandomBlocks\(size=0\)"),
         (lambda: Grid(0, 1, 1), ValueError, r"Grid\(width=0\)"),
         (lambda: Edges(np.array([(0, 4)]), 4), ValueError, "node 4 is missing, there are 4"),
@@ -402,7 +418,8 @@ def test_what_makes_no_mask_is_told(build, error, message):
         (Valid(Q_VALID, np.ones((B, 7), bool)), "q_valid_BQ.* made for 4 queries"),
         (Causal() & ~Valid(None, K_VALID), "k_valid_BK.* made for 5 keys; attention has 7"),
         (Segments(Q_SEGMENTS, K_SEGMENTS) | Causal(), "q_segments_BQ.* made for 4 queries"),
-        (Causal() & Global(positions=(6,)), "position 6 lies beyond the 6 queries"),
+        (Causal() & Global(positions=(6,)), "position 6 lies beyond the 6 queries; name"),
+        (GlobalKeys(9, (7,)), "position 7 lies beyond the 7 keys; name positions below 7, or pad"),
         (Edges([(0, 1)], 5), "5 nodes; attention has 6 queries"),
         (PerHead((Array(SEE_QK), Causal())), "made for 4 queries"),
         (Lengths([1, 2]) & Lengths([1, 2, 3]), "masks of shapes .* do not broadcast"),

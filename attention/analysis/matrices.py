@@ -19,8 +19,11 @@ def effective_matrix(
     mask: Any,
     *,
     bias: Any = None,
+    x_BTM: jax.Array | None = None,
 ) -> jax.Array:
     """A_BHQK with out = A v: what ``attend`` returns where the values are the identity.
+
+    Where values take two ways, as in Longformer, it is the attention's own ``matrix``.
 
     Args:
       attend: an attention that does not mix channels; all are linear in the values.
@@ -30,12 +33,16 @@ def effective_matrix(
       k_BKHD: keys.
       mask: who may look at whom.
       bias: added to the scores, where the attention takes one.
+      x_BTM: the layer's input, where the attention needs it.
 
     Returns:
       The weight of key k in the output of query q, [B, H, Q, K].
     """
+    own = getattr(attend, "matrix", None)
+    if own is not None:
+        return own(params, state, q_BQHD, k_BKHD, mask, bias=bias, x_BTM=x_BTM)
     batch, length, heads, _ = k_BKHD.shape
     eye_1K1K = jnp.eye(length, dtype=k_BKHD.dtype)[None, :, None, :]
     v_BKHK = jnp.broadcast_to(eye_1K1K, (batch, length, heads, length))
-    out_BQHK, _ = attend.attend(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias)
+    out_BQHK, _ = attend.attend(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
     return jnp.swapaxes(out_BQHK, 1, 2)

@@ -28,7 +28,7 @@ from attention.kernels.tiles import Extras
 from attention.masks import Mask, as_mask
 from attention.shapes import check_qkv, check_scores
 
-__all__ = ["KERNELS", "explain", "softmax_attention"]
+__all__ = ["KERNELS", "check_heads", "explain", "softmax_attention"]
 
 
 def softmax_attention(

@@ -19,7 +19,8 @@ from attention.masks.base import (
     Or,
     as_mask,
 )
-from attention.masks.chosen import Global, RandomBlocks
+from attention.masks.blocks import LastBlock, NearBlocks, RandomBlocks
+from attention.masks.chosen import Global, GlobalKeys, GlobalQueries, positions_of
 from attention.masks.conjunctions import conjuncts
 from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
@@ -41,9 +42,13 @@ __all__ = [
     "Everything",
     "Fixed",
     "Global",
+    "GlobalKeys",
+    "GlobalQueries",
     "Grid",
+    "LastBlock",
     "Lengths",
     "Mask",
+    "NearBlocks",
     "Not",
     "Or",
     "PerHead",
@@ -56,4 +61,5 @@ __all__ = [
     "as_mask",
     "conjuncts",
     "dense_positions",
+    "positions_of",
 ]

@@ -41,6 +41,9 @@ class Transformer(nn.Module):
         each stack, given ``heads`` and ``both_ways``; or None.
       kv_heads: heads of keys and values; must divide the heads; as many if None.
       dropout: rate on embeddings and on each sublayer's output.
+      external_tokens: how many learned vectors go before the source through the encoder, for an
+        encoder that makes its first tokens global (Ainslie et al. 2020, "ETC"); they are no part
+        of the memory.
       tied: one table for source, target and output (section 3.4); else three.
       remat: recompute each layer in the backward pass rather than store it.
       pad: the padding token.
@@ -69,6 +72,7 @@ class Transformer(nn.Module):
     position_bias: Callable[..., nn.Module] | None = None
     kv_heads: int | None = None
     dropout: float = 0.0
+    external_tokens: int = 0
     tied: bool = True
     remat: bool = False
     pad: int = 0
@@ -79,6 +83,12 @@ class Transformer(nn.Module):
         self.source_embedding = embedding()
         self.target_embedding = self.source_embedding if self.tied else embedding()
         self.output_embedding = self.source_embedding if self.tied else embedding()
+        if self.external_tokens:
+            self.external_GM = self.param(
+                "external_tokens",
+                nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "model")),
+                (self.external_tokens, self.size),
+            )
         if self.positions is not None:
             self.source_positions, self.target_positions = self.positions(), self.positions()
         self.source_dropout, self.target_dropout = Dropout(self.dropout), Dropout(self.dropout)
@@ -131,14 +141,19 @@ class Transformer(nn.Module):
 
     def encode(self, source_BS: jax.Array) -> jax.Array:
         """The memory: source tokens [B, S] to vectors [B, S, M]."""
-        mask = Lengths(self.lengths(source_BS))
+        lengths_B, external = self.lengths(source_BS), self.external_tokens
         x_BSM = self.source_embedding(source_BS)
         if self.positions is not None:
             x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
-        x_BSM = self.source_dropout(x_BSM)
+        if external:
+            x_BGM = jnp.broadcast_to(self.external_GM, (len(x_BSM), external, self.size))
+            x_BSM = jnp.concatenate([x_BGM.astype(x_BSM.dtype), x_BSM], axis=1)
+            lengths_B = jnp.where(lengths_B > 0, lengths_B + external, 0)
+        x_BSM, mask = self.source_dropout(x_BSM), Lengths(lengths_B)
         bias = None if self.position_bias is None else self.encoder_bias()
         for layer in self.encoder_layers:
             x_BSM = layer(x_BSM, mask, bias)
+        x_BSM = x_BSM[:, external:]
         return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
 
     def embed_target(self, tokens: jax.Array) -> jax.Array:

@@ -157,7 +157,8 @@ class MultiHead(nn.Module):
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        self.sow("intermediates", "attended", (params, state, q_BQHD, k_BKHD, mask, as_bias(bias)))
+        asked = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
+        self.sow("intermediates", "attended", asked)
         out_BQHE, state = self.attend.attend(
             params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )

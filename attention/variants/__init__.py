@@ -1,10 +1,12 @@
 """The attentions, one paper a file: pure JAX, no Flax."""
 
+from attention.variants.bigbird import BigBird
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
 from attention.variants.global_tokens import Global
 from attention.variants.grid import Axial, Grid
 from attention.variants.local import Local
+from attention.variants.longformer import Longformer
 from attention.variants.patterned import Patterned
 from attention.variants.per_head import PerHead
 from attention.variants.softmax import Softmax
@@ -12,11 +14,13 @@ from attention.variants.strided import Strided
 
 __all__ = [
     "Axial",
+    "BigBird",
     "Dilated",
     "Fixed",
     "Global",
     "Grid",
     "Local",
+    "Longformer",
     "Patterned",
     "PerHead",
     "Softmax",

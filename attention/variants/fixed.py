@@ -32,7 +32,12 @@ class Fixed:
     step keeps l keys and the summaries of the blocks before.
 
     Raises:
-      ValueError: block or summary is below 1, or summary exceeds block.
+      ValueError: block or summary is below 1, or summary exceeds block; in use, split is asked of
+        one head.
+
+        >>> x_BTHD = jnp.ones((1, 9, 2, 4))
+        >>> Fixed(block=3).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, masks.Causal())[0].shape
+        (1, 9, 2, 4)
     """
 
     block: int = 16
@@ -55,7 +60,7 @@ class Fixed:
             return masks.Fixed(self.block, self.summary)
         own = masks.Fixed(self.block, self.summary, columns=False)
         columns = masks.Fixed(self.block, self.summary, local=False)
-        return pattern.halves(own, columns, heads)
+        return pattern.halves(self, own, columns, heads)
 
     def reach(self) -> None:
         """To the summary of the first block."""

@@ -29,6 +29,11 @@ class Global:
     Raises:
       ValueError: a number is negative, or no token is global; in use, a position lies beyond the
         length.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 9, 2, 4))
+        >>> Global(first=2).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 9, 2, 4)
     """
 
     first: int = 1

@@ -27,6 +27,11 @@ class Grid:
 
     Raises:
       ValueError: width is below 1, or rows or columns negative.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 12, 2, 4))  # three rows of four pixels
+        >>> Grid(width=4, rows=1, columns=1).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 12, 2, 4)
     """
 
     width: int = 16
@@ -49,7 +54,7 @@ class Grid:
 
     def reach(self) -> int:
         """To the first pixel of the rectangle's first row."""
-        return self.rows * self.width + self.columns
+        return self.rows * self.width + min(self.columns, self.width - 1)
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class Axial:
 
     Raises:
       ValueError: width is below 1.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 12, 2, 4))  # three rows of four pixels
+        >>> Axial(width=4).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 12, 2, 4)
     """
 
     width: int = 16

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jax
 
 from attention.kernels import cache as cache_of_heads
-from attention.kernels import softmax_attention
+from attention.kernels import check_heads, softmax_attention
 from attention.masks import Causal, Mask, PerHead, as_mask, conjuncts
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
 
@@ -82,6 +82,7 @@ def start(
     if self.abilities.decoding != "cached":
         raise NotImplementedError(
             f"{type(self).__name__} cannot decode from a cache; use Local or Softmax"
+            f"{self.abilities.remedy}"
         )
     reach = self.reach()
     room = length if reach is None else max(1, min(reach, length))
@@ -102,12 +103,22 @@ def extend(
 ) -> tuple[jax.Array, Tree]:
     """Attends causally from Q new positions to what is kept and to themselves; keeps them."""
     near = as_mask(mask) & self.pattern(q_BQHD.shape[2])
+    check_heads(near, q_BQHD.shape[2])
     step = cache_of_heads.extend if self.reach() is None else cache_of_heads.extend_ring
     return step(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)
 
 
-def halves(first: Mask, second: Mask, heads: int) -> PerHead:
-    """One mask for the first half of the heads, one more of an odd number, another for the rest."""
+def halves(attend: Any, first: Mask, second: Mask, heads: int) -> PerHead:
+    """One mask for the first half of the heads, one more of an odd number, another for the rest.
+
+    Raises:
+      ValueError: there is one head only.
+    """
+    if heads < 2:
+        raise ValueError(
+            f"{type(attend).__name__}(split=True): needs two heads or more, got {heads}; "
+            "use split=False, which lets every head see both"
+        )
     return PerHead((first,) * (heads - heads // 2) + (second,) * (heads // 2))
 
 
@@ -116,5 +127,5 @@ def check_both_ways(attend: Any, mask: Any) -> None:
     if mask is not None and any(isinstance(part, Causal) for part in conjuncts(as_mask(mask))):
         raise NotImplementedError(
             f"{type(attend).__name__} cannot attend causally, since chosen tokens see all others; "
-            "use Local or Strided"
+            f"use Local or Strided{attend.abilities.remedy}"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import jax
+
 from attention import masks
 from attention.shapes import Abilities
 from attention.variants import pattern
@@ -22,6 +24,10 @@ class Patterned:
     Cost: (D + E) multiply-adds a head for each pair that is seen, and for what shares a cell with
     one; a cached step keeps all keys.
 
+    Raises:
+      TypeError: it is no mask.
+      ValueError: the mask holds arrays, which go with the call.
+
         >>> import jax.numpy as jnp
         >>> x_BTHD = jnp.ones((1, 9, 2, 4))
         >>> two = masks.PerHead((masks.Window(1, 1), masks.Strided(3)))
@@ -37,6 +43,18 @@ class Patterned:
         causal="exact", cross=False, bias=True, decoding="cached", grouped=True
     )
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mask, masks.Mask):
+            raise TypeError(
+                f"Patterned: needs a mask from attention.masks, got {type(self.mask).__name__}"
+            )
+        of_heads = self.mask.masks if isinstance(self.mask, masks.PerHead) else (self.mask,)
+        if jax.tree.leaves(of_heads):
+            raise ValueError(
+                "Patterned: its mask holds arrays; give those with the call, joined by &, and here "
+                "what is the same for every batch"
+            )
 
     def pattern(self, heads: int) -> masks.Mask:
         """The mask."""

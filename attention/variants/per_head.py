@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from attention import masks
 from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.variants import pattern, windows
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class PerHead:
 
     Attributes:
       left, right: how many keys before and after its own position a query sees, a number for each
-        head, or one in a tuple for all.
+        head, or one for all.
       step: positions from one of them to the next, likewise.
       dropout_rate: share of attention weights dropped in training.
       kernel: how it is computed, see ``attention.kernels.softmax_attention``.
@@ -37,9 +37,9 @@ class PerHead:
         (1, 9, 2, 4)
     """
 
-    left: tuple[int, ...] = (64,)
-    right: tuple[int, ...] = (64,)
-    step: tuple[int, ...] = (1,)
+    left: int | tuple[int, ...] = (64,)
+    right: int | tuple[int, ...] = (64,)
+    step: int | tuple[int, ...] = (1,)
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
@@ -49,27 +49,12 @@ class PerHead:
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
-        heads = max(len(self.left), len(self.right), len(self.step))
-        for name in ("left", "right", "step"):
-            if len(getattr(self, name)) not in (1, heads):
-                raise ValueError(
-                    f"PerHead({name}={getattr(self, name)}): needs one number, or {heads}"
-                )
-        self.pattern(heads)
+        windows.check(self)
 
     def pattern(self, heads: int) -> masks.Mask:
         """The windows of all heads."""
-        numbers = _broadcast(self.left, self.right, self.step)
-        windows = tuple(masks.Dilated(*of_head) for of_head in numbers)
-        return windows[0] if len(set(windows)) == 1 else masks.PerHead(windows)
+        return windows.pattern(self)
 
     def reach(self) -> int:
         """As far as the farthest key of any head."""
-        return max(left * step for left, step in _broadcast(self.left, self.step))
-
-
-def _broadcast(*given: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The numbers of each head, one number being for all."""
-    heads = max(map(len, given))
-    whole = (numbers * heads if len(numbers) == 1 else numbers for numbers in given)
-    return list(zip(*whole, strict=True))
+        return windows.reach(self)

@@ -28,7 +28,12 @@ class Strided:
     step keeps all keys: each of them is seen again, l positions later.
 
     Raises:
-      ValueError: stride is below 1.
+      ValueError: stride is below 1; in use, split is asked of one head.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 9, 2, 4))
+        >>> Strided(stride=3).attend({}, {}, x_BTHD, x_BTHD, x_BTHD, masks.Causal())[0].shape
+        (1, 9, 2, 4)
     """
 
     stride: int = 16
@@ -50,7 +55,7 @@ class Strided:
             return masks.Strided(self.stride)
         near = masks.Window(self.stride, self.stride)
         columns = masks.Strided(self.stride, local=False)
-        return pattern.halves(near, columns, heads)
+        return pattern.halves(self, near, columns, heads)
 
     def reach(self) -> None:
         """To the very first key."""

@@ -14,7 +14,10 @@ from attention.masks import (
     Everything,
     Fixed,
     Global,
+    GlobalKeys,
+    GlobalQueries,
     Grid,
+    NearBlocks,
     RandomBlocks,
     Strided,
     Window,
@@ -24,6 +27,7 @@ MASKS = [
     *(Everything(), Causal(), Window(3, 40), Window(0, 0), Dilated(3, 1, 4), Dilated(0, 2, 7)),
     *(Strided(7), Strided(5, local=False), Fixed(8, 2), Fixed(8, 3, local=False), Fixed(1)),
     *(Global(2), Global(0, (3, 1)), RandomBlocks(4, 2, 30), Grid(10, 2, 1), Grid(7, 1, 2)),
+    *(GlobalKeys(2), GlobalQueries(1, (3,)), NearBlocks(5, 1)),
 ]
 masks = st.recursive(
     st.sampled_from(MASKS),

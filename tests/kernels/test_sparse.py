@@ -21,8 +21,10 @@ from attention.masks import (
     Fixed,
     Global,
     Grid,
+    LastBlock,
     Lengths,
     Mask,
+    NearBlocks,
     PerHead,
     RandomBlocks,
     Strided,
@@ -34,7 +36,9 @@ from attention.masks.trees import pytree
 RANDOM = np.random.default_rng(0)
 LENGTHS = Lengths(jnp.array([70, 33]))
 AXIAL = Fixed(12, columns=False) | Strided(12, local=False)
-BIGBIRD = Fixed(8, columns=False) | Window(4, 4) | RandomBlocks(8, 2, 20, apart=2) | Global(8)
+BIGBIRD = (
+    NearBlocks(8) | RandomBlocks(8, 2, 20, apart=2) | Global(8) | LastBlock(8, jnp.array([70, 33]))
+)
 MASKS = {
     "window": Window(5, 3) & LENGTHS,
     "dilated": Dilated(3, 2, 4) & LENGTHS,

@@ -29,7 +29,9 @@ class Case:
       only: the places to test, of encoder, decoder and cross; by default all that are declared.
       masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
       bias: makes a bias from (random, heads, q_len, k_len); None lets the laws draw arrays.
-      pattern: the attention's own mask, of which no query sees more than it shows.
+      pattern: the attention's own mask, of which no query sees more than it shows; or made from
+        what the mask given shows, bool [B, H, Q, K].
+      linear: whether all values come from v, so that the output is linear in it.
       sums_to_one: whether the weights of a row do.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
@@ -45,7 +47,8 @@ class Case:
     only: tuple[str, ...] = ("encoder", "decoder", "cross")
     masks: tuple[str, ...] = ("all", "lengths", "gaps", "segments", "window", "any")
     bias: Callable[..., Any] | None = None
-    pattern: Mask | None = None
+    pattern: Mask | Callable[[Any], Mask] | None = None
+    linear: bool = True
     sums_to_one: bool = True
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0

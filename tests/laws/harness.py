@@ -59,7 +59,10 @@ class Drawn:
     @property
     def seen_BHQK(self) -> np.ndarray:
         """What the mask and the attention's own pattern show."""
-        return self.see_BHQK & see_of(self.case.pattern, self.shape)
+        pattern = self.case.pattern
+        if callable(pattern):
+            pattern = pattern(self.see_BHQK)
+        return self.see_BHQK & see_of(pattern, self.shape)
 
     def out(self, rng: jax.Array | None = None, **changes: Any) -> jax.Array:
         """What the case returns, [B, Q, ...]; compiled once for all inputs of a shape."""

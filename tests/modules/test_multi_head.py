@@ -293,8 +293,9 @@ def test_what_is_sown_gives_the_matrix_that_was_used(kv_heads):
     sizes = {name: variables["params"][name]["kernel"].value.shape for name in ("query", "key")}
     assert sizes == {"query": (8, 4, 2), "key": (8, kv_heads, 2)}
     out, sown = layer.apply(variables, x_BTM, mask=Causal(), bias=bias, mutable=["intermediates"])
-    *inputs, kept = sown["intermediates"]["attended"][0]
-    matrix_BHQK = effective_matrix(layer.attend, *inputs, bias=kept)
+    *inputs, kept, x = sown["intermediates"]["attended"][0]
+    np.testing.assert_array_equal(x, x_BTM)
+    matrix_BHQK = effective_matrix(layer.attend, *inputs, bias=kept, x_BTM=x)
     params = nn.meta.unbox(variables["params"])
     v_BKGE = jnp.einsum("BKM,MGE->BKGE", x_BTM, params["value"]["kernel"])
     v_BKHE = jnp.repeat(v_BKGE, 4 // kv_heads, axis=2)

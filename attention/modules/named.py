@@ -1,0 +1,79 @@
+"""Each attention as a module by its own name: ``LocalAttention(heads=8, left=64)``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+
+from attention import variants
+from attention.modules.multi_head import MultiHead
+from attention.positions import Rotary
+
+
+class Maker(Protocol):
+    """Makes a MultiHead around one kind of attention."""
+
+    def __call__(
+        self,
+        heads: int,
+        *,
+        features: int | None = None,
+        rotary: Rotary | None = None,
+        dtype: Any = jnp.float32,
+        kv_heads: int | None = None,
+        name: str | None = None,
+        **parameters: Any,
+    ) -> MultiHead: ...
+
+
+def named(variant: Any) -> Maker:
+    """A maker of ``MultiHead(heads, variant(...))``.
+
+    Args:
+      variant: a class from ``attention.variants``.
+
+    Returns:
+      A function of MultiHead's arguments and, by keyword, the variant's own.
+    """
+
+    def make(
+        heads: int,
+        *,
+        features: int | None = None,
+        rotary: Rotary | None = None,
+        dtype: Any = jnp.float32,
+        kv_heads: int | None = None,
+        name: str | None = None,
+        **parameters: Any,
+    ) -> MultiHead:
+        attend = variant(**parameters)
+        return MultiHead(heads, attend, features, rotary, dtype, kv_heads, name=name)
+
+    make.__name__ = make.__qualname__ = f"{variant.__name__}Attention"
+    make.__doc__ = (
+        f"``MultiHead(heads, attention.variants.{variant.__name__}(...))``, a Flax module.\n\n"
+        f"{inspect.getdoc(variant)}"
+    )
+    shared = list(inspect.signature(make).parameters.values())[:-1]
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(variant).parameters.values()
+    ]
+    make.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    return make
+
+
+AxialAttention = named(variants.Axial)
+BigBirdAttention = named(variants.BigBird)
+DilatedAttention = named(variants.Dilated)
+FixedAttention = named(variants.Fixed)
+GlobalAttention = named(variants.Global)
+GridAttention = named(variants.Grid)
+LocalAttention = named(variants.Local)
+LongformerAttention = named(variants.Longformer)
+PatternedAttention = named(variants.Patterned)
+PerHeadAttention = named(variants.PerHead)
+SoftmaxAttention = named(variants.Softmax)
+StridedAttention = named(variants.Strided)

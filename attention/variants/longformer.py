@@ -1,0 +1,193 @@
+"""Longformer: Beltagy et al. 2020, "Longformer: The Long-Document Transformer"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention import masks
+from attention.kernels import softmax_attention
+from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
+from attention.variants import pattern, windows
+
+_NAMES = ("global_query", "global_key", "global_value")
+_INIT = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Longformer:
+    """A window for every token, perhaps dilated, and global tokens with projections of their own.
+
+    Global tokens are seen by all, and see all (section 3.1): a token that is not global asks with
+    the layer's queries and keys, q_s and k_s; a global one with q_g, k_g and v_g, which are further
+    projections of the layer's input. Without global tokens it is causal where a mask says so, as
+    the paper's language models are (section 4.1).
+
+    Attributes:
+      left, right: how many keys before and after its own position a token sees, a number for each
+        head, or one for all.
+      step: positions from one of them to the next, likewise.
+      first: how many tokens from the start are global.
+      positions: further ones, by position; each sequence has to reach the last.
+      dropout_rate: share of attention weights dropped in training.
+      kernel: how it is computed, see ``attention.kernels.softmax_attention``.
+
+    Cost: Q·(left + right + 1 + g)·(D + E) multiply-adds a head, g·K·(D + E) for g global tokens,
+    and 3·K·M·D for their projections; a cached step keeps as many keys as the head that looks
+    farthest needs.
+
+    Raises:
+      ValueError: a number is out of range, or there are several for unlike numbers of heads; in
+        use, for another number of heads than the attention has, or a position lies beyond the
+        length.
+
+        >>> local, x_BTHD = Longformer(left=2, right=2, first=0), jnp.ones((1, 9, 2, 4))
+        >>> local.attend({}, {}, x_BTHD, x_BTHD, x_BTHD, masks.Causal())[0].shape
+        (1, 9, 2, 4)
+    """
+
+    left: int | tuple[int, ...] = (64,)
+    right: int | tuple[int, ...] = (64,)
+    step: int | tuple[int, ...] = (1,)
+    first: int = 1
+    positions: tuple[int, ...] = ()
+    dropout_rate: float = 0.0
+    kernel: str = "auto"
+
+    start, extend = pattern.start, pattern.extend
+
+    def __post_init__(self) -> None:
+        windows.check(self)
+        object.__setattr__(self, "positions", self._chosen().positions)
+
+    @property
+    def abilities(self) -> Abilities:
+        """Causal and decoded from a cache without global tokens only."""
+        if self._has_global():
+            return Abilities(
+                causal="no",
+                cross=False,
+                bias=True,
+                decoding="no",
+                needs_x=True,
+                otherwise="without global tokens, first=0, it is causal",
+            )
+        return Abilities(causal="exact", cross=False, bias=True, decoding="cached")
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
+        """The global tokens' projections: kernels [M, H, D or E] and biases."""
+        if not self._has_global():
+            return {}, {}
+        ends = (sizes.size, sizes.size, sizes.value_size)
+        axes = ("model", "heads", "head_size")
+        params = {}
+        for name, size, own in zip(_NAMES, ends, jax.random.split(rng, 3), strict=True):
+            shape = (sizes.model_size, sizes.heads, size)
+            params[name] = {
+                "kernel": Named(_INIT(own, shape), axes),
+                "bias": Named(jnp.zeros(shape[1:]), axes[1:]),
+            }
+        return params, {}
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values; ``rng`` given means training (dropout)."""
+        check_one_sequence(self, q_BQHD, k_BKHD)
+        mask, kernel = masks.as_mask(mask), self._kernel(bias, rng)
+        if not self._has_global():
+            return kernel(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self)), state
+        pattern.check_both_ways(self, mask)
+        q_g, k_g, v_g = self._projected(params, x_BTM, q_BQHD.dtype, mask)
+        near = kernel(q_BQHD, k_BKHD, v_BKHE, mask & self._local())
+        return near + kernel(q_g, k_g, v_g, mask & self._rows()), state
+
+    def matrix(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+    ) -> jax.Array:
+        """The weight of key k in the output of query q, [B, H, Q, K], whichever value it has."""
+        mask, kernel = masks.as_mask(mask), self._kernel(bias, None)
+        eye_BKHK = jnp.eye(k_BKHD.shape[1], dtype=k_BKHD.dtype)[None, :, None]
+        eye_BKHK = jnp.broadcast_to(eye_BKHK, (*k_BKHD.shape[:3], k_BKHD.shape[1]))
+        if not self._has_global():
+            out_BQHK = kernel(q_BQHD, k_BKHD, eye_BKHK, mask & windows.pattern(self))
+        else:
+            q_g, k_g, _ = self._projected(params, x_BTM, q_BQHD.dtype, mask)
+            out_BQHK = kernel(q_BQHD, k_BKHD, eye_BKHK, mask & self._local())
+            out_BQHK += kernel(q_g, k_g, eye_BKHK, mask & self._rows())
+        return jnp.swapaxes(out_BQHK, 1, 2)
+
+    def pattern(self, heads: int) -> masks.Mask:
+        """Who may look at whom."""
+        return windows.pattern(self, also=self._chosen())
+
+    def reach(self) -> int:
+        """As far as the farthest key of any head."""
+        return windows.reach(self)
+
+    def _chosen(self) -> masks.Global:
+        return masks.Global(self.first, self.positions)
+
+    def _has_global(self) -> bool:
+        return self.first > 0 or bool(self.positions)
+
+    def _local(self) -> masks.Mask:
+        """What tokens that are not global see."""
+        return windows.pattern(self, also=self._chosen().keys()) & ~self._rows()
+
+    def _rows(self) -> masks.Mask:
+        """What global tokens see."""
+        return self._chosen().queries()
+
+    def _kernel(self, bias: Any, rng: jax.Array | None) -> Any:
+        options = {"bias": bias, "dropout_rate": self.dropout_rate, "rng": rng}
+        return partial(softmax_attention, kernel=self.kernel, **options)
+
+    def _projected(
+        self, params: Tree, x_BTM: jax.Array | None, dtype: Any, mask: masks.Mask
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """q_g, of global tokens alone, k_g and v_g: [B, T, H, D]."""
+        if x_BTM is None:
+            raise ValueError("Longformer: x_BTM is missing; its global tokens need the layer's x")
+        length = x_BTM.shape[1]
+        asking_BTM, asked_BTM = (  # padding need not be finite
+            x_BTM if real_BT is None else jnp.where(real_BT[..., None], x_BTM, 0)
+            for real_BT in mask.padding(length, length)
+        )
+        chosen_G = masks.positions_of(self._chosen(), length)
+        q_BGHD = _project(params[_NAMES[0]], asking_BTM[:, chosen_G], dtype)
+        places_T = np.full(length, len(chosen_G))
+        places_T[chosen_G] = np.arange(len(chosen_G))
+        q_BTHD = jnp.take(q_BGHD, places_T, axis=1, mode="fill", fill_value=0)
+        k_BTHD, v_BTHE = (_project(params[name], asked_BTM, dtype) for name in _NAMES[1:])
+        return q_BTHD, k_BTHD, v_BTHE
+
+
+def _project(params: Tree, x_BTM: jax.Array, dtype: Any) -> jax.Array:
+    """x W + b, [B, T, H, D]."""
+    x_BTM, w_MHD, b_HD = (a.astype(dtype) for a in (x_BTM, params["kernel"], params["bias"]))
+    y_XN = x_BTM.reshape(-1, x_BTM.shape[-1]) @ w_MHD.reshape(len(w_MHD), -1)
+    return y_XN.reshape(*x_BTM.shape[:2], *b_HD.shape) + b_HD[None, None]
