@@ -57,6 +57,8 @@ ATTENTIONS: dict[str, type] = {
     "axial": variants.Axial,
     "per_head": variants.PerHead,
 }
+# What decoders begin with where an attention is causal with other parameters alone.
+IN_DECODERS: dict[str, dict[str, Any]] = {"longformer": {"first": 0}}
 FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {
     "relu": FeedForward,
     "gelu": partial(FeedForward, activation=nn.gelu),
@@ -111,14 +113,15 @@ def attend(spec: Any, place: str) -> Attend:
 
 
 def attention_defaults(name: Any, place: str) -> dict[str, Any]:
-    """``{"name": name, parameter: default}`` of an attention."""
+    """``{"name": name, parameter: default}`` of an attention in a place."""
     if name not in ATTENTIONS:
         raise ValueError(
             f"config.model.{place}.name is {name!r}, which is no attention; choose one of "
             f"{', '.join(ATTENTIONS)}{nearest(str(name), ATTENTIONS)}"
         )
     fields = dataclasses.fields(ATTENTIONS[name])
-    return {"name": name} | {field.name: field.default for field in fields}
+    own = IN_DECODERS.get(name, {}) if place == "decoder" else {}
+    return {"name": name} | {field.name: field.default for field in fields} | own
 
 
 def transformer(config: Config, vocab_size: int) -> Transformer:

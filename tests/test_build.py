@@ -74,6 +74,12 @@ def test_attend_takes_its_parameters():
     assert build.attend(defaults, "decoder") == variants.Softmax()
 
 
+def test_in_a_decoder_longformer_begins_without_global_tokens():
+    assert build.attention_defaults("longformer", "encoder")["first"] == 1
+    decoder = build.attend(build.attention_defaults("longformer", "decoder"), "decoder")
+    assert decoder == variants.Longformer(first=0)
+
+
 @pytest.mark.parametrize(
     ("spec", "error", "text"),
     [

@@ -92,8 +92,9 @@ def _sides(part: Part, q_len: int, k_len: int) -> Iterator[tuple[int, int]]:
         yield part.block
         return
     if part.block is not None:
-        times = [n for n in (2**i for i in range(12)) if part.block[0] % n == 0]
-        sides = [part.block[0] // n for n in times if n == 1 or part.block[0] // n >= _LEAST]
+        block = part.block[0]
+        even = [side for side in (*_SIDES, _LEAST) if block % side == 0]
+        sides = even or [block // n for n in (2**i for i in range(12)) if block % n == 0]
         yield from ((n, n) for n in sides if n <= _SIDES[0] or n == sides[-1])
         return
     tried = set()

@@ -11,7 +11,7 @@ from tests.laws.case import Case
 from tests.reference import sparse
 
 TWO_HEADS = (Sizes(2, 4, 5, 8), Sizes(2, 2, 3, 2))
-BIGBIRD = BigBird(block=16, random=1, length=16_384, seed=3)
+BIGBIRD = BigBird(block=32, random=1, length=16_384, seed=3)
 
 
 def of_true_length(see_BHQK):
@@ -32,7 +32,7 @@ SPARSE = [
         "bigbird",
         BIGBIRD,
         partial(sparse.bigbird, BIGBIRD.block, BIGBIRD._drawn().table()),
-        lengths=(99, 1, 70),
+        lengths=(131, 1, 99),
         pattern=of_true_length,
         multiply_adds=1.0,
         temporary_bytes=1.0,
@@ -40,12 +40,12 @@ SPARSE = [
     longformer("longformer", Longformer(1, 2, first=2), [(1, 2, 1)], (0, 1)),
     longformer(
         "longformer-by-head",
-        Longformer((1, 2), (2, 1), (1, 3), first=1),
+        Longformer((1, 2), (2, 1), (1, 3), first=2),
         [(1, 2, 1), (2, 1, 3)],
-        (0,),
+        (0, 1),
         sizes=TWO_HEADS,
         pattern=masks.PerHead(
-            tuple(w | masks.Global(1) for w in (masks.Window(1, 2), masks.Dilated(2, 1, 3)))
+            tuple(w | masks.Global(2) for w in (masks.Window(1, 2), masks.Dilated(2, 1, 3)))
         ),
     ),
     longformer("longformer-causal", Longformer(2, 1, 2, first=0), [(2, 1, 2)], ()),

@@ -22,7 +22,6 @@ PARAMETERS = {
     "axial": {"width": 3},
     "per_head": {"left": (1, 2), "right": (1, 0), "step": (1, 2)},
 }
-CAUSAL = {"longformer": {"first": 0}}  # what makes it causal, where it is not by default
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
 
@@ -36,8 +35,7 @@ def legal(place, name):
 
 
 def spec(place, name):
-    more = CAUSAL.get(name, {}) if place == "decoder" else {}
-    return {"name": name} | PARAMETERS.get(name, {}) | more
+    return build.attention_defaults(name, place) | PARAMETERS.get(name, {})
 
 
 PLACES = {
