@@ -55,6 +55,7 @@ MASKS = {
     "grid in order": Grid(12, 1, 2) & Causal(),
     "axial": AXIAL,
     "bigbird": BIGBIRD & LENGTHS,
+    "last block": (LastBlock(8, jnp.array([70, 33])) | Window(1, 1)) & LENGTHS,
     "by head": PerHead((Window(1, 2), Causal(), Strided(5))) & LENGTHS,
     "an array": Window(6, 6) & (RANDOM.random((2, 3, 96, 96)) < 0.3),
     "nothing is seen": Window(5, 3) & (RANDOM.random((96, 96)) < 0),

@@ -58,6 +58,20 @@ def test_the_matrix_weighs_the_layers_values_and_the_global_ones():
     np.testing.assert_allclose(out, jnp.where(chosen_T, of_global, of_layer), atol=1e-5)
 
 
+def test_what_stands_in_padding_does_not_reach_the_parameters():
+    mask = masks.Lengths(jnp.array([9, 6]))
+    real_BT1 = mask.padding(9, 9)[0][..., None]
+
+    def grads(x):
+        loss = lambda params: LONG.attend(params, {}, Q, K, V, mask, x_BTM=x)[0].sum()  # noqa: E731
+        return jax.tree.leaves(jax.grad(loss)(params_of(LONG)))
+
+    for clean, spoilt in zip(
+        grads(jnp.where(real_BT1, X, 0)), grads(jnp.where(real_BT1, X, jnp.nan)), strict=True
+    ):
+        np.testing.assert_array_equal(clean, spoilt)
+
+
 def test_without_global_tokens_it_is_local():
     plain = Longformer(left=2, right=1, first=0)
     assert plain.init(jax.random.key(0), SIZES) == ({}, {})
