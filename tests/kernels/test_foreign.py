@@ -48,10 +48,10 @@ STATIC = {  # those of two heads differ
     "random-blocks": (RandomBlocks(16, 2, 7) | Window(4, 4)) & Causal() & LENGTHS,
     "random-blocks-alone": RandomBlocks(16, 2, 7),
     "rows-without-keys-lengths": ~Window(20, 200) & LENGTHS,
-    "nothing": ~Window(200, 200) & LENGTHS,
+    "nothing": ~Window(300, 300) & LENGTHS,
     "by-head": PerHead((Causal(), Window(4, 4))),
     "by-head-twice": PerHead((Strided(9), Causal())) & PerHead((~Causal(), Fixed(16))),
-    "by-head-nothing": PerHead((~Window(200, 200), Grid(12, 1, 1))) & Causal() & LENGTHS,
+    "by-head-nothing": PerHead((~Window(300, 300), Grid(12, 1, 1))) & Causal() & LENGTHS,
 }
 QUICK = ("strided-causal-lengths", "rows-without-keys", "by-head-lengths")
 
