@@ -19,7 +19,7 @@ from attention.masks import EMPTY, FULL, Mask, Tiling
 BLOCK = 128  # the lanes of a TPU; lengths are filled up to a multiple
 _MOST_BLOCK = 512
 _SIDE = 512  # of the tiles in which first keys are looked for
-_NO_MESH = jax.sharding.AbstractMesh((), ())
+_NO_MESH = jax.sharding.AbstractMesh((), ())  # in jax.shard_map, known values would be split too
 
 
 def filled(length: int) -> int:
