@@ -23,7 +23,7 @@ from attention.kernels.dropped import Dropped, draw
 from attention.kernels.heads import by_head, check_heads, differs
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
-from attention.kernels.sharded import over_mesh
+from attention.kernels.sharded import over_mesh, splits_heads
 from attention.kernels.tiles import Extras
 from attention.masks import Mask, as_mask
 from attention.shapes import check_qkv, check_scores
@@ -78,7 +78,9 @@ def softmax_attention(
     scale = 1.0 / math.sqrt(size) if scale is None else scale
     mask, bias, dropped = lined_up(Extras(mask, bias, dropped), q_len, k_len)
     one = partial(_one_mask, kernel, scale)
-    if differs(mask) and kernel in ("auto", "sparse"):
+    # Splash attention takes heads that differ together, but needs to know which ones they are.
+    apart = kernel in ("auto", "sparse") or (kernel == "splash" and splits_heads(q_BQHD, k_BKGD))
+    if differs(mask) and apart:
         k_BKHD, v_BKHE = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (k_BKGD, v_BKGE))
         return by_head(one, q_BQHD, k_BKHD, v_BKHE, mask, (bias, dropped))
     return one(q_BQHD, k_BKGD, v_BKGE, mask, (bias, dropped))

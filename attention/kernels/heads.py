@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +47,11 @@ def by_head(
     """
     heads = q_BQHD.shape[2]
     parts = list(conjuncts(mask))
-    first = next(part for part in parts if isinstance(part, PerHead))
-    others = [part for part in parts if part is not first]
+    differing = [part.masks for part in parts if isinstance(part, PerHead)]
+    others = [part for part in parts if not isinstance(part, PerHead)]
     groups: list[tuple[Any, list[int]]] = []
-    for head, own in enumerate(first.masks):
+    for head, masks in enumerate(zip(*differing, strict=True)):
+        own = functools.reduce(operator.and_, masks)
         same = next((members for other, members in groups if _equal(other, own)), None)
         if same is None:
             groups.append((own, [head]))
@@ -65,8 +68,7 @@ def by_head(
     outs = []
     for own, members in groups:
         chosen = np.array(members)
-        for other in others:
-            own = own & of(other, chosen)
+        own = of(functools.reduce(operator.and_, others, own), chosen)
         mine = (x[:, :, chosen] for x in (q_BQHD, k_BKHD, v_BKHE))
         outs.append(compute(*mine, own, of(extras, chosen)))
     places = np.argsort(np.concatenate([members for _, members in groups]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 from attention.biases import Bias
-from attention.masks import Causal, Lengths, Mask, Window, conjuncts
+from attention.masks import Causal, Everything, Lengths, Mask, PerHead, Window, conjuncts
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +75,32 @@ def pattern(mask: Mask | None) -> Pattern | None:
         else:
             return None
     return Pattern(left, right, lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Static:
+    """A mask of which nothing but lengths is an array.
+
+    Attributes:
+      masks: that of each head, without arrays and without the lengths.
+      lengths: padding at the end, or None.
+    """
+
+    masks: tuple[Mask, ...]
+    lengths: Lengths | None
+
+
+def static(mask: Mask | None, heads: int) -> Static | None:
+    """The mask as a Static, or None where it holds other arrays."""
+    lengths = None
+    parts_NH: list[tuple[Mask, ...]] = []
+    for part in conjuncts(mask):
+        if isinstance(part, Lengths) and lengths is None:
+            lengths = part
+        elif isinstance(part, PerHead) and part.head_1H11.shape[1] == len(part.masks) == heads:
+            parts_NH.append(part.masks)
+        else:  # a PerHead too that a mesh has split: which heads these are is then an array
+            parts_NH.append((part,) * heads)
+    of_heads = zip(*parts_NH, strict=True) if parts_NH else [(Everything(),)] * heads
+    masks = tuple(functools.reduce(operator.and_, parts) for parts in of_heads)
+    return None if jax.tree.leaves(masks) else Static(masks, lengths)

@@ -36,7 +36,7 @@ def over_mesh(
     """
     batch, _, heads, _ = q_BQHD.shape
     data = _axis(DATA, batch)
-    tensor = _axis(TENSOR, heads, k_BKGD.shape[2])
+    tensor = TENSOR if splits_heads(q_BQHD, k_BKGD) else None
     if data is None and tensor is None:
         return compute(q_BQHD, k_BKGD, v_BKGE, extras)
 
@@ -53,6 +53,11 @@ def over_mesh(
         out_specs=split,
         check_vma=False,
     )(q_BQHD, k_BKGD, v_BKGE, extras)
+
+
+def splits_heads(q_BQHD: jax.Array, k_BKGD: jax.Array) -> bool:
+    """Whether ``over_mesh`` gives a device some of the heads only."""
+    return _axis(TENSOR, q_BQHD.shape[2], k_BKGD.shape[2]) is not None
 
 
 def _axis(name: str, *sizes: int) -> str | None:

@@ -1,23 +1,21 @@
-"""Pallas's splash attention on a TPU, for the masks that it can express.
+"""Pallas's splash attention on a TPU, for every mask of which nothing but lengths is an array.
 
-Causal masks and windows are its own; padding becomes segments. Lengths are filled up to its blocks.
+Causal masks and windows are its own, other masks are worked out block by block while a program is
+traced, and blocks that are hidden whole are never visited. Heads may have masks of their own.
+Padding becomes segments. Lengths are filled up to its blocks.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
-from attention.kernels.request import Pattern, Request, pattern
+from attention.kernels.request import Request, static
 from attention.kernels.rows import zero_padding
-from attention.masks import Mask, as_mask
-
-_BLOCK = 128  # the lanes of a TPU; lengths are filled up to a multiple
-_MOST_BLOCK = 512
+from attention.masks import Lengths, Mask, as_mask
 
 
 def refuses(request: Request) -> str | None:
@@ -30,8 +28,8 @@ def refuses(request: Request) -> str | None:
         return "it cannot add a bias"
     if request.dropout:
         return "it has no dropout"
-    if pattern(request.mask) is None:
-        return "its masks are causal, windows and lengths"
+    if static(request.mask, request.q_shape[2]) is None:
+        return "its masks are those without arrays, and lengths"
     return None
 
 
@@ -47,74 +45,55 @@ def splash(
     interpret: bool = False,
 ) -> jax.Array:
     """Attention by the Pallas kernel; queries that see nothing are zeroed."""
-    from jax.experimental.pallas.ops.tpu import splash_attention as pallas
+    # Here, since they bring Pallas for TPUs, which few need.
+    from jax.experimental.pallas.ops.tpu.splash_attention import SegmentIds
 
-    seen, (_, q_len, heads, _), k_len = pattern(mask), q_BQHD.shape, k_BKGD.shape[1]
+    from attention.kernels import splash_masks
+
+    (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKGD.shape[1]
+    seen, q_fill, k_fill = static(mask, heads), *map(splash_masks.filled, (q_len, k_len))
     assert seen is not None, "the chooser asks refuses() first"
     assert bias is None, "the chooser asks refuses() first"
     assert dropped is None, "the chooser asks refuses() first"
     q_BQHD, k_BKGD, v_BKGE = zero_padding(q_BQHD, k_BKGD, v_BKGE, as_mask(mask))
-    q_BHQD, k_BGKD, v_BGKE = (_filled(x) for x in (q_BQHD * scale, k_BKGD, v_BKGE))
-    shape = q_BHQD.shape[2], k_BGKD.shape[2]
-    kernel = pallas.make_splash_mha(
-        pallas.MultiHeadMask([_mask(seen, shape)] * heads),
-        head_shards=1,
-        q_seq_shards=1,
-        block_sizes=_blocks(*shape),
-        interpret=interpret,
-    )
+    q_BHQD = _filled(q_BQHD * scale, q_fill).astype(k_BKGD.dtype)
+    k_BGKD, v_BGKE = _filled(k_BKGD, k_fill), _filled(v_BKGE, k_fill)
     segments = None
-    if seen.lengths is not None or shape[1] != k_len:
-        segments = pallas.SegmentIds(
-            jnp.ones((len(q_BHQD), shape[0]), jnp.int32),
-            _real_keys(seen, len(q_BHQD), k_len, shape[1]),
+    if seen.lengths is not None or k_fill != k_len:
+        segments = SegmentIds(
+            jnp.ones((batch, q_fill), jnp.int32), _real_keys(seen.lengths, batch, k_len, k_fill)
         )
-    out_BHQE = jax.vmap(kernel)(q_BHQD.astype(k_BGKD.dtype), k_BGKD, v_BGKE, segments)
+    kernel = splash_masks.kernel(seen.masks, q_len, k_len, interpret)
+    out_BHQE = jax.vmap(kernel)(q_BHQD, k_BGKD, v_BGKE, segments)
     out_BQHE = out_BHQE.swapaxes(1, 2)[:, :q_len]
-    sees_BQ = seen.sees(q_len, k_len)
-    return out_BQHE if sees_BQ is None else jnp.where(sees_BQ[:, :, None, None], out_BQHE, 0)
+    sees_BQH = _sees(splash_masks.first_keys(seen.masks, q_len, k_len), seen.lengths, k_len)
+    return out_BQHE if sees_BQH is None else jnp.where(sees_BQH[..., None], out_BQHE, 0)
 
 
-def _mask(seen: Pattern, shape: tuple[int, int]) -> Any:
-    """Pallas's mask of a pattern."""
-    from jax.experimental.pallas.ops.tpu import splash_attention as pallas
+def _sees(first_QH: np.ndarray, lengths: Lengths | None, k_len: int) -> jax.Array | None:
+    """Which queries see any key, bool [B or 1, Q, H or 1]; None for all of them.
 
-    if seen.left is None and seen.right is None:
-        return pallas.FullMask(shape)
-    if seen.left is None and seen.right == 0:
-        return pallas.CausalMask(shape)
-    return pallas.LocalMask(shape, (seen.left, seen.right), offset=0)
+    Args:
+      first_QH: the first key that each query sees but for the lengths, K for none; Q by H or 1.
+      lengths: of queries and keys.
+      k_len: K.
+    """
+    if lengths is None:
+        return None if (first_QH < k_len).all() else jnp.asarray(first_QH < k_len)[None]
+    sees_BQH = jnp.asarray(first_QH)[None] < jnp.minimum(lengths.k_lengths_B, k_len)[:, None, None]
+    real_BQ = lengths.padding(len(first_QH), None)[0]
+    return sees_BQH if real_BQ is None else sees_BQH & real_BQ[:, :, None]
 
 
-def _real_keys(seen: Pattern, batch: int, k_len: int, padded: int) -> jax.Array:
+def _real_keys(lengths: Lengths | None, batch: int, k_len: int, padded: int) -> jax.Array:
     """Segment 1 for real keys and 0 for the others; never none, so that nothing divides by zero."""
     most_B = jnp.full((batch,), k_len)
-    if seen.lengths is not None:
-        most_B = jnp.clip(jnp.asarray(seen.lengths.k_lengths_B), 1, k_len) + jnp.zeros_like(most_B)
+    if lengths is not None:
+        most_B = jnp.clip(jnp.asarray(lengths.k_lengths_B), 1, k_len) + jnp.zeros_like(most_B)
     return (jnp.arange(padded)[None, :] < most_B[:, None]).astype(jnp.int32)
 
 
-def _filled(x_BTHD: jax.Array) -> jax.Array:
-    """[B, H, T, D], T filled up with zeros to whole blocks."""
-    missing = -x_BTHD.shape[1] % _BLOCK
+def _filled(x_BTHD: jax.Array, length: int) -> jax.Array:
+    """[B, H, length, D], filled up with zeros."""
+    missing = length - x_BTHD.shape[1]
     return jnp.pad(x_BTHD, ((0, 0), (0, missing), (0, 0), (0, 0))).swapaxes(1, 2)
-
-
-def _blocks(q_len: int, k_len: int) -> Any:
-    """The largest blocks that divide the lengths."""
-    from jax.experimental.pallas.ops.tpu import splash_attention as pallas
-
-    q_block, k_block = (
-        max(size for size in range(_BLOCK, _MOST_BLOCK + 1, _BLOCK) if n % size == 0)
-        for n in (q_len, k_len)
-    )
-    return pallas.BlockSizes(
-        block_q=q_block,
-        block_kv=k_block,
-        block_kv_compute=k_block,
-        block_q_dkv=q_block,
-        block_kv_dkv=k_block,
-        block_kv_dkv_compute=k_block,
-        block_q_dq=q_block,
-        block_kv_dq=k_block,
-    )

@@ -7,7 +7,17 @@ import pytest
 
 from attention.biases import ALiBi
 from attention.kernels import explain, softmax_attention
-from attention.masks import Causal, Lengths, Segments, Window
+from attention.masks import (
+    Array,
+    Causal,
+    Edges,
+    Lengths,
+    PerHead,
+    Segments,
+    Strided,
+    Valid,
+    Window,
+)
 
 
 def shapes(dtype="bfloat16", length=256, size=64, heads=4, kv_heads=4):
@@ -37,7 +47,11 @@ LENGTHS = Lengths(np.array([3, 5]))
         ("tpu", Window(8, 8) & LENGTHS, "splash"),
         ("tpu", Causal(), "splash"),
         ("tpu", Segments(np.ones((2, 256), int)), "tiled"),
-        ("tpu", Causal() | Window(1, 1), "tiled"),
+        ("tpu", Causal() | Window(1, 1), "splash"),
+        ("tpu", Strided(16) & LENGTHS, "splash"),
+        ("tpu", PerHead((Causal(), Strided(16)) * 2) & LENGTHS, "splash"),
+        ("tpu", Causal() | LENGTHS, "tiled"),
+        ("gpu", PerHead((Causal(),) * 4), "tiled"),
     ],
 )
 def test_the_kernel_that_suits(platform, mask, kernel):
@@ -56,6 +70,24 @@ def test_the_kernel_that_suits(platform, mask, kernel):
 )
 def test_why_not_cudnn(arguments, options, reason):
     assert reason in explain(*arguments, platform="gpu", **options).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        Edges(np.array([[0, 1]]), 256),
+        Array(np.ones((256, 256), bool)),
+        Valid(np.ones((2, 256), bool)),
+        LENGTHS & LENGTHS,
+        ~LENGTHS,
+        ~PerHead((Causal(),) * 4),
+        PerHead((LENGTHS, *(Causal(),) * 3)),
+    ],
+    ids=["edges", "array", "valid", "lengths twice", "not lengths", "not by head", "by head"],
+)
+def test_splash_is_not_for_arrays(mask):
+    line = explain(*shapes(), mask, platform="tpu").splitlines()[1]
+    assert line == "splash: no: its masks are those without arrays, and lengths"
 
 
 def test_shared_heads_do_not_keep_cudnn_away():

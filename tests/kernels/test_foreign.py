@@ -11,7 +11,18 @@ from jax import export
 from attention.kernels import softmax_attention
 from attention.kernels.cudnn import cudnn
 from attention.kernels.splash import splash
-from attention.masks import Causal, Lengths, Window
+from attention.masks import (
+    Causal,
+    Dilated,
+    Fixed,
+    Global,
+    Grid,
+    Lengths,
+    PerHead,
+    RandomBlocks,
+    Strided,
+    Window,
+)
 
 LENGTHS = Lengths(jnp.array([130, 0, 70]))
 CROSS = Lengths(jnp.array([100, 20, 1]), jnp.array([150, 0, 9]))
@@ -23,6 +34,26 @@ SELF = {
     "causal-window": Causal() & Window(20, 3),
     "causal-window-lengths": Causal() & Window(20, 20) & LENGTHS,
 }
+STATIC = {  # those of two heads differ
+    "strided-causal-lengths": Strided(11) & Causal() & LENGTHS,
+    "rows-without-keys": ~Window(20, 200),
+    "by-head-lengths": PerHead((Strided(9), ~Causal())) & LENGTHS,
+    "strided": Strided(11),
+    "strided-columns": Strided(11, local=False) & LENGTHS,
+    "fixed-causal": Fixed(16, 3) & Causal(),
+    "dilated-lengths": Dilated(3, 2, 5) & LENGTHS,
+    "grid": Grid(12, 2, 1),
+    "grid-causal-lengths": Grid(12, 2, 1) & Causal() & LENGTHS,
+    "global": (Global(2, (129,)) | Window(3, 3)) & LENGTHS,
+    "random-blocks": (RandomBlocks(16, 2, 7) | Window(4, 4)) & Causal() & LENGTHS,
+    "random-blocks-alone": RandomBlocks(16, 2, 7),
+    "rows-without-keys-lengths": ~Window(20, 200) & LENGTHS,
+    "nothing": ~Window(300, 300) & LENGTHS,
+    "by-head": PerHead((Causal(), Window(4, 4))),
+    "by-head-twice": PerHead((Strided(9), Causal())) & PerHead((~Causal(), Fixed(16))),
+    "by-head-nothing": PerHead((~Window(300, 300), Grid(12, 1, 1))) & Causal() & LENGTHS,
+}
+QUICK = ("strided-causal-lengths", "rows-without-keys", "by-head-lengths")
 
 
 def both(kernel, q_len, k_len, mask, kv_heads=2, poison=False):
@@ -66,19 +97,51 @@ def test_splash_is_told_what_we_mean(mask):
     assert_same(*both(partial(splash, interpret=True), 130, 130, mask))
 
 
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STATIC]
+)
+def test_splash_serves_every_mask_without_arrays(name):
+    mask = STATIC[name]
+    ours, theirs = both(partial(splash, interpret=True), 130, 130, mask)
+    assert_same(ours, theirs)
+    sees_BQH = np.broadcast_to(mask.dense(130, 130).any(-1).swapaxes(1, 2), (3, 130, 2))
+    for one in ours[:2]:  # the outputs and the gradients of the queries
+        assert not one[~sees_BQH].any()
+
+
 @pytest.mark.slow
-def test_splash_across_two_sequences_and_with_shared_heads():
-    assert_same(*both(partial(splash, interpret=True), 100, 150, CROSS, kv_heads=1, poison=True))
+@pytest.mark.parametrize(
+    "mask",
+    [CROSS, Strided(11) & CROSS, PerHead((Fixed(16), Window(9, 9))) & CROSS],
+    ids=["lengths", "strided", "by-head"],
+)
+def test_splash_across_two_sequences_and_with_shared_heads(mask):
+    assert_same(*both(partial(splash, interpret=True), 100, 150, mask, kv_heads=1, poison=True))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_splash_lowers_for_a_tpu(dtype):
+@pytest.mark.slow
+@pytest.mark.parametrize(("q_len", "k_len"), [(600, 130), (130, 600)])
+def test_splash_where_whole_blocks_of_queries_or_keys_are_not_seen(q_len, k_len):
+    assert_same(*both(partial(splash, interpret=True), q_len, k_len, Window(5, 5)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "dtype"),
+    [
+        (Causal(), "float32"),
+        (Causal(), "bfloat16"),
+        (Strided(17) & Causal(), "bfloat16"),
+        (PerHead((Strided(17), Causal(), Strided(17), ~Causal())), "float32"),
+    ],
+    ids=["causal float32", "causal bfloat16", "strided", "by head"],
+)
+def test_splash_lowers_for_a_tpu(pattern, dtype):
     x = jax.ShapeDtypeStruct((2, 300, 4, 64), dtype)
 
     def loss(q, k, v):
-        mask = Causal() & Lengths(jnp.array([300, 7]))
+        mask = pattern & Lengths(jnp.array([300, 7]))
         return splash(q, k, v, mask, bias=None, scale=0.125, dropped=None).sum(dtype="float32")
 
     grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
     program = export.export(grad, platforms=("tpu",))(x, x, x)
-    assert "tpu_custom_call" in program.mlir_module()
+    assert program.mlir_module().count("tpu_custom_call") >= 3  # forward and backward

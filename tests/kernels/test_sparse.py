@@ -219,3 +219,18 @@ def test_masks_of_another_number_of_heads():
     x = jnp.ones((1, 4, 3, 2))
     with pytest.raises(ValueError, match="for 2 heads, and attention has 3; give it one"):
         softmax_attention(x, x, x, PerHead((Causal(), Causal())))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        PerHead((RANDOM.random((2, 2, 9, 9)) < 0.5, Causal())),  # an array for all heads, in one's
+        PerHead((Strided(4), Causal())) & PerHead((Window(3, 0), ~Window(1, 1))) & Lengths([9, 5]),
+    ],
+    ids=["an array of all heads", "twice"],
+)
+def test_heads_of_one_mask_each(mask):
+    q, k, v = (jnp.asarray(RANDOM.normal(size=(2, 9, 2, 4)), "float32") for _ in range(3))
+    apart = jax.jit(lambda *x: softmax_attention(*x, kernel="sparse"))(q, k, v, mask)
+    together = softmax_attention(q, k, v, mask, kernel="reference")
+    np.testing.assert_allclose(apart, together, atol=1e-6)
