@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 
 from attention import build, schema
-from attention.masks import Causal, Lengths
-from attention.modules.multi_head import MultiHead
 
 Config = Mapping[str, Any]
 
@@ -76,7 +72,7 @@ def _model(config: Config) -> None:
 
 def _places(config: Config) -> None:
     """Each attention by its shapes alone, at the greatest length that training meets."""
-    model, length = config["model"], config["data"]["max_length"]
+    model = config["model"]
     external = model["external_tokens"]
     first = getattr(build.attend(model["encoder"], "encoder"), "first", external)
     if first < external:
@@ -84,24 +80,12 @@ def _places(config: Config) -> None:
             f"config.model.external_tokens is {external}, and model.encoder.first {first}: only "
             f"the first {first} tokens are global; set model.encoder.first to {external} or more"
         )
-    inputs = {
-        "encoder": (length + external, None, Lengths(np.ones(1, int))),
-        "decoder": (length, None, Causal() & Lengths(np.ones(1, int))),
-        "cross": (length, length, Lengths(None, np.ones(1, int))),
-    }
-    for place, (q_len, k_len, mask) in inputs.items():
-        layer = MultiHead(
-            model["heads"],
-            build.attend(model[place], place),
-            kv_heads=model["kv_heads"] or None,
-        )
-        x, memory = (
-            n and jax.ShapeDtypeStruct((1, n, model["size"]), "float32") for n in (q_len, k_len)
-        )
-        try:
-            jax.eval_shape(partial(layer.init, mask=mask), jax.random.key(0), x, memory)
-        except (ValueError, NotImplementedError) as error:
-            raise type(error)(f"config.model.{place}: {error}") from None
+    layer = build.transformer(config, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
+    tokens_BT = jax.ShapeDtypeStruct((1, config["data"]["max_length"]), "int32")
+    try:
+        jax.eval_shape(layer.init, jax.random.key(0), tokens_BT, tokens_BT)
+    except (ValueError, NotImplementedError) as error:
+        raise type(error)(f"config.model: {error}") from None
 
 
 def _train(config: Config) -> None:

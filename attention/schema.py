@@ -83,9 +83,7 @@ SCHEMA: dict[str, Key] = {
         "how positions are told",
         choices=("sinusoidal", "learned", "rotary", "alibi", "relative", "none"),
     ),
-    "model.external_tokens": Key(
-        0, "learned tokens before the source, for a global encoder", low=0
-    ),
+    "model.external_tokens": Key(0, "learned global tokens before the source", low=0),
     "model.tied": Key(True, "one table for source, target and output"),
     "model.remat": Key(False, "recompute layers in the backward pass to save memory"),
     "train.steps": Key(1_000, "updates in all", low=1, resume=True),

@@ -46,19 +46,19 @@ def test_the_defaults_pass():
         ),
         (
             {"model__encoder": {"name": "per_head", "left": (1, 2)}},
-            "model.encoder: PerHead has masks for 2 heads, and attention has 4; give it one mask",
+            "model: PerHead has masks for 2 heads, and attention has 4; give it one mask",
         ),
         (
             {"model__decoder": {"name": "strided", "split": True}, "model__heads": 1},
-            "model.decoder: Strided(split=True): needs two heads or more, got 1; use split=False",
+            "model: Strided(split=True): needs two heads or more, got 1; use split=False",
         ),
         (
             {"model__encoder": {"name": "bigbird", "length": 100}, "data__max_length": 120},
-            "model.encoder: BigBird(length=100): sequences have 120 tokens; give length=120 or",
+            "model: BigBird(length=100): sequences have 120 tokens; give length=120 or",
         ),
         (
             {"model__encoder": {"name": "global", "positions": (128,)}},
-            "model.encoder: Global: position 128 lies beyond the 128 queries; name positions below",
+            "model: Global: position 128 lies beyond the 128 queries; name positions below",
         ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),

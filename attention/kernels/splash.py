@@ -13,9 +13,13 @@ import numpy as np
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
-from attention.kernels.request import Request, static
+from attention.kernels.request import Request, Static, pattern, static
 from attention.kernels.rows import zero_padding
-from attention.masks import Lengths, Mask, as_mask
+from attention.masks import MIXED, Lengths, Mask, Tiling, as_mask
+
+_SIDE = 512  # of splash attention's blocks, at most
+_COPIES = 3  # forward, and two in the backward pass
+_MOST_CONSTANTS = 2**28  # bytes; a program holds 2 GiB
 
 
 def refuses(request: Request) -> str | None:
@@ -28,9 +32,20 @@ def refuses(request: Request) -> str | None:
         return "it cannot add a bias"
     if request.dropout:
         return "it has no dropout"
-    if static(request.mask, request.q_shape[2]) is None:
+    seen = static(request.mask, request.q_shape[2])
+    if seen is None:
         return "its masks are those without arrays, and lengths"
+    if _constants(seen, request.q_shape[1], request.k_shape[1]) > _MOST_CONSTANTS:
+        return "too many of its blocks are shown in part, each a constant of the program"
     return None
+
+
+def _constants(seen: Static, q_len: int, k_len: int) -> int:
+    """Bytes of the blocks that are shown in part, at most, of distinct masks that it has not."""
+    side = min(_SIDE, q_len, k_len)
+    tiling = Tiling(q_len, k_len, side, side)
+    strange = [mask for mask in set(seen.masks) if pattern(mask) is None]
+    return _COPIES * side**2 * sum(int((m.blocks(tiling) == MIXED).sum()) for m in strange)
 
 
 def splash(
