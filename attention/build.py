@@ -53,6 +53,7 @@ ATTENTIONS: dict[str, type] = {
     "global": variants.Global,
     "grid": variants.Grid,
     "axial": variants.Axial,
+    "graph": variants.Graph,
     "per_head": variants.PerHead,
 }
 FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {

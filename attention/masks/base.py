@@ -131,6 +131,9 @@ class Array(Mask):
         k_BK = jnp.broadcast_to(k_pos[:, 0, 0, :], (rows, k_pos.shape[3]))
 
         def pick(see_HQK, q_Q, k_K):
+            if len(k_K) == 1:  # for one key, as of a graph's edge, no row is gathered whole
+                pairs = see_HQK.at[:, q_Q[:, None], k_K[None]]
+                return pairs.get(mode="fill", fill_value=False)
             picked = see_HQK.at[:, q_Q, :].get(mode="fill", fill_value=False)
             return picked.at[:, :, k_K].get(mode="fill", fill_value=False)
 

@@ -3,6 +3,7 @@
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
 from attention.variants.global_tokens import Global
+from attention.variants.graph import Graph
 from attention.variants.grid import Axial, Grid
 from attention.variants.local import Local
 from attention.variants.patterned import Patterned
@@ -15,6 +16,7 @@ __all__ = [
     "Dilated",
     "Fixed",
     "Global",
+    "Graph",
     "Grid",
     "Local",
     "Patterned",

@@ -22,6 +22,7 @@ from attention.positions import Rotary
 from attention.shapes import Sizes
 from attention.variants import Local, Softmax
 from tests.laws.case import Case
+from tests.laws.graphs import GRAPHS
 from tests.laws.patterns import PATTERNS
 from tests.reference.attention import local_attention, multi_head, softmax_attention
 from tests.reference.positions import rotate
@@ -89,6 +90,7 @@ CASES = [
         temporary_bytes=1.0,
     ),
     *PATTERNS,
+    *GRAPHS,
 ]
 
 ALONE = [case for case in CASES if case.module is None]
