@@ -67,23 +67,6 @@ def gather(x_BT: Any, pos: Any, *, axis: int, fill: Any) -> jax.Array:
     return x_BT.reshape(shape)
 
 
-def entries(see_BHQK: jax.Array, q_pos: Any, k_pos: Any) -> jax.Array:
-    """The entries of queries and keys at the positions that ``Mask.at`` takes; beyond, False."""
-    rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
-    see_BHQK = jnp.broadcast_to(see_BHQK, (rows, *see_BHQK.shape[1:]))
-    q_BQ = jnp.broadcast_to(q_pos[:, 0, :, 0], (rows, q_pos.shape[2]))
-    k_BK = jnp.broadcast_to(k_pos[:, 0, 0, :], (rows, k_pos.shape[3]))
-
-    def pick(see_HQK: jax.Array, q_Q: jax.Array, k_K: jax.Array) -> jax.Array:
-        if len(k_K) == 1:  # for one key, as of a graph's edge, no row is gathered whole
-            pairs = see_HQK.at[:, q_Q[:, None], k_K[None]]
-            return pairs.get(mode="fill", fill_value=False)
-        picked = see_HQK.at[:, q_Q, :].get(mode="fill", fill_value=False)
-        return picked.at[:, :, k_K].get(mode="fill", fill_value=False)
-
-    return jax.vmap(pick)(see_BHQK, q_BQ, k_BK)
-
-
 def check_whole(mask: Any, least: int, *names: str) -> None:
     """Raises ValueError unless the fields are whole numbers of at least ``least``."""
     for name in names:

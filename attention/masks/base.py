@@ -11,14 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks.arrays import (
-    TRUTH,
-    any_of,
-    check_length,
-    entries,
-    is_whole,
-    set_array,
-)
+from attention.masks.arrays import TRUTH, any_of, check_length, is_whole, set_array
 from attention.masks.parts import Part
 from attention.masks.tiling import FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions, pytree
@@ -132,7 +125,16 @@ class Array(Mask):
         see, see_BHQK = jnp.asarray(self.see), self.four_axes()
         if is_whole(q_pos, see.shape[-2]) and is_whole(k_pos, see.shape[-1]):
             return see_BHQK
-        return entries(see_BHQK, q_pos, k_pos)
+        rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
+        see_BHQK = jnp.broadcast_to(see_BHQK, (rows, *see_BHQK.shape[1:]))
+        q_BQ = jnp.broadcast_to(q_pos[:, 0, :, 0], (rows, q_pos.shape[2]))
+        k_BK = jnp.broadcast_to(k_pos[:, 0, 0, :], (rows, k_pos.shape[3]))
+
+        def pick(see_HQK, q_Q, k_K):
+            picked = see_HQK.at[:, q_Q, :].get(mode="fill", fill_value=False)
+            return picked.at[:, :, k_K].get(mode="fill", fill_value=False)
+
+        return jax.vmap(pick)(see_BHQK, q_BQ, k_BK)
 
     def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
         """A slice, and no gather; the tile lies within the array."""
