@@ -55,6 +55,7 @@ ATTENTIONS: dict[str, type] = {
     "bigbird": variants.BigBird,
     "grid": variants.Grid,
     "axial": variants.Axial,
+    "graph": variants.Graph,
     "per_head": variants.PerHead,
 }
 # What decoders begin with where an attention is causal with other parameters alone.

@@ -52,6 +52,13 @@ def _model(config: Config) -> None:
             f"config.model.kv_heads is {model['kv_heads']}, which does not divide model.heads "
             f"{heads}; choose a divisor, or 0 for as many"
         )
+    for place in schema.ATTENTIONS:
+        shared = build.attend(model[place], place).abilities.projections != "apart"
+        if shared and model["kv_heads"] not in (0, heads):
+            raise NotImplementedError(
+                f"config.model.kv_heads is {model['kv_heads']}, and the keys of model.{place}, "
+                f"{model[place]['name']}, are its queries, {heads} heads; choose 0"
+            )
     for place in ("encoder", "decoder"):
         if (
             positions in build.POSITION_BIASES

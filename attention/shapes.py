@@ -6,6 +6,7 @@ Arrays carry their axes in their name, as in ``q_BQHD``:
     H heads           G key/value heads   D query, key size   E value size of a head
     M model size      F feed-forward size V vocabulary        S source length
     R features, rank  W window            N blocks, beams     C block size
+    P pairs of a query and a key, as the edges of a graph
 """
 
 from __future__ import annotations

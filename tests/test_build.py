@@ -36,6 +36,7 @@ def logits(plain, length=5):
     [
         {},
         {"model__norm": "rms", "model__norm_place": "post"},
+        {"model__encoder": {"name": "graph"}},
         {"model__activation": "swiglu", "model__positions": "rotary"},
         {"model__activation": "gelu", "model__positions": "learned", "model__tied": False},
         {"model__positions": "none", "model__remat": True},
@@ -78,6 +79,16 @@ def test_in_a_decoder_longformer_begins_without_global_tokens():
     assert build.attention_defaults("longformer", "encoder")["first"] == 1
     decoder = build.attend(build.attention_defaults("longformer", "decoder"), "decoder")
     assert decoder == variants.Longformer(first=0)
+
+
+def test_a_graph_stands_in_an_encoder():
+    value = build.attend({"name": "graph", "score": "dot", "self_loops": False}, "encoder")
+    assert value == variants.Graph("dot", self_loops=False)
+    with pytest.raises(ValueError, match=r"config.model.encoder: Graph\(score='add'\): needs one"):
+        build.attend({"name": "graph", "score": "add"}, "encoder")
+    for place in ("decoder", "cross"):
+        with pytest.raises(NotImplementedError, match=f"config.model.{place} is graph, which"):
+            build.attend({"name": "graph"}, place)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,18 @@ def test_what_is_wrong_is_told_in_one_line(changes, text):
     assert "\n" not in str(error.value)
 
 
+def test_fewer_heads_of_keys_than_of_queries_that_are_the_keys():
+    gat = {"model__encoder": {"name": "graph"}, "model__kv_heads": 2}
+    with pytest.raises(NotImplementedError) as error:
+        checks.check(config(**gat))
+    assert str(error.value) == (
+        "config.model.kv_heads is 2, and the keys of model.encoder, graph, are its queries, "
+        "4 heads; choose 0"
+    )
+    checks.check(config(**gat | {"model__kv_heads": 4}))
+    checks.check(config(**gat | {"model__encoder": {"name": "graph", "score": "dot"}}))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

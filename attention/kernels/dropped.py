@@ -38,10 +38,14 @@ class Dropped:
         """Factors of the weights of a tile, 0 or 1 / (1 - rate): float32 [B, H, q_size, k_size]."""
         q_bits = jax.lax.dynamic_slice_in_dim(self.q_bits_BHQ1, q_first, q_size, axis=2)
         k_bits = jax.lax.dynamic_slice_in_dim(self.k_bits_BH1K, k_first, k_size, axis=3)
-        bits_BHQK = mixed(q_bits ^ k_bits)
+        return self.factors(q_bits, k_bits)
+
+    def factors(self, q_bits: jax.Array, k_bits: jax.Array) -> jax.Array:
+        """Factors of weights whose queries and keys have these words, which broadcast: float32."""
+        bits = mixed(q_bits ^ k_bits)
         threshold = min(round(self.rate * 2**32), 2**32 - 1)
         kept = jnp.float32(2**32 / (2**32 - threshold))
-        return jnp.where(bits_BHQK >= jnp.uint32(threshold), kept, jnp.float32(0))
+        return jnp.where(bits >= jnp.uint32(threshold), kept, jnp.float32(0))
 
 
 def draw(rng: jax.Array, rate: float, shape: tuple[int, int, int, int]) -> Dropped:

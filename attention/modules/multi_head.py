@@ -22,8 +22,10 @@ Memory = tuple[jax.Array, jax.Array]  # the keys and values of what is asked: k_
 class MultiHead(nn.Module):
     """Projects to heads, lets each attend, and projects back.
 
-    The parameters have the names and shapes of flax's ``MultiHeadDotProductAttention``. Training
-    (dropout) is on when an rng named "dropout" is given to ``apply``.
+    The parameters have the names and shapes of flax's ``MultiHeadDotProductAttention``; where the
+    attention shares projections, ``query`` makes the keys too, or also the values, and there is no
+    ``key``, or ``value``. Training (dropout) is on when an rng named "dropout" is given to
+    ``apply``.
 
     Attributes:
       heads: number of heads H; must divide ``features``.
@@ -32,7 +34,8 @@ class MultiHead(nn.Module):
       rotary: rotary positions for self-attention, or None.
       dtype: compute dtype; parameters are float32.
       kv_heads: heads of keys and values, G, each of which H/G query heads in a row share (Ainslie
-        et al. 2023, "GQA"; 1 is Shazeer 2019's multi-query); ``heads`` by default.
+        et al. 2023, "GQA"; 1 is Shazeer 2019's multi-query); ``heads`` by default, and always where
+        the queries' projection makes the keys.
 
         >>> import jax, jax.numpy as jnp
         >>> layer = MultiHead(heads=2)
@@ -50,9 +53,17 @@ class MultiHead(nn.Module):
     kv_heads: int | None = None
 
     def setup(self) -> None:
+        projections = self.attend.abilities.projections
+        if projections != "apart" and self.kv_heads not in (None, self.heads):
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot have {self.kv_heads} kv_heads for "
+                f"{self.heads} heads, since its queries are its keys; use kv_heads=None"
+            )
         self.query = ToHeads(self.heads, self.features, self.dtype)
-        self.key = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
-        self.value = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
+        if projections == "apart":
+            self.key = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
+        if projections != "one":
+            self.value = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
         self.out = FromHeads(self.dtype)
         self.own = Own(self.attend)
 
@@ -94,7 +105,7 @@ class MultiHead(nn.Module):
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
         memory_BKM = _zero_padding(memory_BKM, mask, keys=True)
-        return self.key(memory_BKM), self.value(memory_BKM)
+        return self._keys_and_values(memory_BKM)
 
     def cross(
         self, x_BQM: jax.Array, memory: Memory, mask: Any = None, *, bias: Any = None
@@ -139,10 +150,21 @@ class MultiHead(nn.Module):
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
-        q_BTHD, k_BTHD, v_BTHE = self.query(x_BTM), self.key(x_BTM), self.value(x_BTM)
+        q_BTHD = self.query(x_BTM)
+        k_BTHD, v_BTHE = self._keys_and_values(x_BTM, q_BTHD)
         if self.rotary is not None:
             q_BTHD, k_BTHD = (self.rotary.rotate(y, pos_BT) for y in (q_BTHD, k_BTHD))
         return q_BTHD, k_BTHD, v_BTHE
+
+    def _keys_and_values(
+        self, memory_BKM: jax.Array, q_BKHD: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Keys and values; ``q_BKHD`` are the memory's own queries, if they are at hand."""
+        projections = self.attend.abilities.projections
+        if projections == "apart":
+            return self.key(memory_BKM), self.value(memory_BKM)
+        k_BKHD = self.query(memory_BKM) if q_BKHD is None else q_BKHD
+        return k_BKHD, k_BKHD if projections == "one" else self.value(memory_BKM)
 
     def _attend(
         self,

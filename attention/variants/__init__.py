@@ -4,6 +4,7 @@ from attention.variants.bigbird import BigBird
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
 from attention.variants.global_tokens import Global
+from attention.variants.graph import Graph
 from attention.variants.grid import Axial, Grid
 from attention.variants.local import Local
 from attention.variants.longformer import Longformer
@@ -18,6 +19,7 @@ __all__ = [
     "Dilated",
     "Fixed",
     "Global",
+    "Graph",
     "Grid",
     "Local",
     "Longformer",

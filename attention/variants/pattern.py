@@ -122,10 +122,10 @@ def halves(attend: Any, first: Mask, second: Mask, heads: int) -> PerHead:
     return PerHead((first,) * (heads - heads // 2) + (second,) * (heads // 2))
 
 
-def check_both_ways(attend: Any, mask: Any) -> None:
+def check_both_ways(attend: Any, mask: Any, since: str = "chosen tokens see all others") -> None:
     """Raises NotImplementedError where a causal mask is asked of what sees both ways."""
     if mask is not None and any(isinstance(part, Causal) for part in conjuncts(as_mask(mask))):
         raise NotImplementedError(
-            f"{type(attend).__name__} cannot attend causally, since chosen tokens see all others; "
-            f"use Local or Strided{attend.abilities.remedy}"
+            f"{type(attend).__name__} cannot attend causally, since {since}; use Local or "
+            f"Strided{attend.abilities.remedy}"
         )

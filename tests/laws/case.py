@@ -28,6 +28,8 @@ class Case:
       groups: heads of queries for one head of keys and values.
       only: the places to test, of encoder, decoder and cross; by default all that are declared.
       masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
+      padded: the one of them with padding at the end, under which costs and transforms are tested.
+      loops: whether every node sees itself too, whatever edges are in the mask.
       bias: makes a bias from (random, heads, q_len, k_len); None lets the laws draw arrays.
       pattern: the attention's own mask, of which no query sees more than it shows; or made from
         what the mask given shows, bool [B, H, Q, K].
@@ -46,6 +48,8 @@ class Case:
     groups: int = 1
     only: tuple[str, ...] = ("encoder", "decoder", "cross")
     masks: tuple[str, ...] = ("all", "lengths", "gaps", "segments", "window", "any")
+    padded: str = "lengths"
+    loops: bool = False
     bias: Callable[..., Any] | None = None
     pattern: Mask | Callable[[Any], Mask] | None = None
     linear: bool = True

@@ -22,6 +22,7 @@ from attention.positions import Rotary
 from attention.shapes import Sizes
 from attention.variants import Local, Softmax
 from tests.laws.case import Case
+from tests.laws.graphs import GRAPHS
 from tests.laws.patterns import PATTERNS
 from tests.laws.sparse import SPARSE
 from tests.reference.attention import local_attention, multi_head, softmax_attention
@@ -91,6 +92,7 @@ CASES = [
     ),
     *PATTERNS,
     *SPARSE,
+    *GRAPHS,
 ]
 
 ALONE = [case for case in CASES if case.module is None]

@@ -17,7 +17,7 @@ from hypothesis import strategies
 
 from attention.shapes import Named, Sizes, Tree
 from tests.laws.cases import Case
-from tests.laws.masks import Setting, Shape, make_mask, see_of
+from tests.laws.masks import Setting, Shape, make_mask, see_of, with_loops
 
 # Compiling dominates: few examples, the same ones in every run, shapes from small sets.
 few = hypothesis.settings(
@@ -54,7 +54,7 @@ class Drawn:
     @property
     def see_BHQK(self) -> np.ndarray:
         """What the mask shows."""
-        return see_of(self.mask, self.shape)
+        return see_of(with_loops(self.mask) if self.case.loops else self.mask, self.shape)
 
     @property
     def seen_BHQK(self) -> np.ndarray:

@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.masks import Array, Causal, Lengths, Mask, Segments, Valid, Window, as_mask
+from attention.masks import (
+    And,
+    Array,
+    Causal,
+    Edges,
+    Lengths,
+    Mask,
+    Segments,
+    Valid,
+    Window,
+    as_mask,
+)
 from tests.laws.cases import Case
 
 
@@ -51,6 +62,15 @@ def _any(random: np.random.Generator, shape: Shape) -> Mask:
     return Array(jnp.asarray(see_BHQK))
 
 
+def _edges(random: np.random.Generator, shape: Shape) -> Mask:
+    """A graph a row: nodes without edges, edges given twice, loops, and lists filled up."""
+    nodes = shape.q_len
+    edges_BE2 = random.integers(0, nodes, (shape.batch, 2 * nodes, 2))
+    edges_BE2[edges_BE2[..., 0] % 3 == 1] = -1
+    edges_BE2 = np.concatenate([edges_BE2, edges_BE2[:, :nodes], edges_BE2[:, :1, [0, 0]]], axis=1)
+    return Edges(jnp.asarray(edges_BE2, jnp.int32), nodes) & _lengths(random, shape)
+
+
 MAKERS = {
     "all": lambda random, shape: None,
     "lengths": _lengths,
@@ -58,6 +78,7 @@ MAKERS = {
     "segments": _segments,
     "window": lambda random, shape: Window(2, 1),
     "any": _any,
+    "edges": _edges,
 }
 
 
@@ -67,6 +88,13 @@ def make_mask(kind: str, place: str, random: np.random.Generator, shape: Shape) 
     if place != "decoder":
         return mask
     return Causal() if mask is None else Causal() & mask
+
+
+def with_loops(mask: Any) -> Any:
+    """The mask with an edge from every node to itself."""
+    if isinstance(mask, And):
+        return with_loops(mask.left) & with_loops(mask.right)
+    return mask | Window(0, 0) if isinstance(mask, Edges) else mask
 
 
 def see_of(mask: Any, shape: Shape) -> np.ndarray:

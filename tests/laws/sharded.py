@@ -22,11 +22,11 @@ MESHES = {
 }
 
 
-def drawn_of(case, batch=BATCH):
+def drawn_of(case, kind=None):
     place = "decoder" if "decoder" in case.places else case.places[0]
     model_size = SIZES.heads * case.groups * SIZES.size
     sizes = SIZES if case.module is None else Sizes(2, 4, 4, model_size)
-    return draw(Setting(case, place, "lengths"), sizes=sizes, batch=batch)
+    return draw(Setting(case, place, kind or case.padded), sizes=sizes, batch=BATCH)
 
 
 def split(drawn, mesh):
@@ -71,7 +71,7 @@ def on_mesh(case, mesh):
 
 def dropout(case):
     """With the same contents in every row."""
-    drawn = drawn_of(case)
+    drawn = drawn_of(case, "lengths")
     inputs = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], x.shape), drawn.inputs)
     # Nothing is padding: of short rows several would by chance drop the same.
     same = inputs, jax.tree.map(lambda x: jnp.full_like(x, drawn.shape.q_len), drawn.mask)

@@ -32,26 +32,23 @@ def forward_and_grad(drawn):
     }
 
 
-def arguments(drawn, length):
-    """The inputs' shapes, at another length, and the mask's."""
-    inputs = {
-        name: jax.ShapeDtypeStruct((x.shape[0], length, *x.shape[2:]), x.dtype)
-        for name, x in drawn.inputs.items()
-    }
-    return inputs, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn.mask)
+def arguments(drawn):
+    """The shapes of the inputs and of the mask."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (drawn.inputs, drawn.mask)
+    )
 
 
 def costs(measure, setting, part, lengths):
-    drawn = draw(setting, batch=1)
-    function = forward_and_grad(drawn)[part]
-    return [measure(function, *arguments(drawn, length)) for length in lengths]
+    drawn = [draw(setting, batch=1, q_len=length) for length in lengths]
+    return [measure(forward_and_grad(one)[part], *arguments(one)) for one in drawn]
 
 
 PARTS = ["forward", "gradient"]
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths",)))
+@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths", "edges")))
 def test_multiply_adds(setting, part):
     counted = costs(multiply_adds, setting, part, TRACED)
     assert min(counted) > 0
@@ -60,7 +57,7 @@ def test_multiply_adds(setting, part):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths",)))
+@pytest.mark.parametrize("setting", settings_of(CASES, ("lengths", "edges")))
 def test_temporary_bytes(setting, part):
     needed = [1 + n for n in costs(temporary_bytes, setting, part, COMPILED)]
     assert exponent(COMPILED, needed) <= setting.case.temporary_bytes + TOLERANCE

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.masks import Array, Lengths, Valid
+from attention.masks import Array, Edges, Lengths, Valid
 from tests.laws.cases import ALONE, CASES, IN_MULTI_HEAD
 from tests.laws.harness import KEYS, SPOILT, assert_close, draw, numbers
 from tests.laws.masks import settings_of
@@ -62,14 +62,19 @@ def longer(drawn):
         widths = [(0, 0), (0, MORE), *[(0, 0)] * (x.ndim - 2)]
         return jnp.pad(jnp.asarray(x), widths, constant_values=value)
 
+    def lengthen(x):
+        if isinstance(x, Edges):
+            return replace(x, nodes=x.nodes + MORE)
+        return x if x.ndim == 1 else pad(x, False)
+
     # All leaves of Lengths are by row; all of Valid are by row and position.
-    mask = jax.tree.map(lambda x: x if x.ndim == 1 else pad(x, False), drawn.mask)
+    mask = jax.tree.map(lengthen, drawn.mask, is_leaf=lambda x: isinstance(x, Edges))
     shape = drawn.shape._replace(q_len=drawn.shape.q_len + MORE, k_len=drawn.shape.k_len + MORE)
     inputs = {name: pad(x, SPOILT[name]) for name, x in drawn.inputs.items()}
     return replace(drawn, inputs=inputs, mask=mask, shape=shape)
 
 
-@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths", "gaps")))
+@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths", "gaps", "edges")))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_stands_in_padding_changes_nothing(setting, dtype):
     drawn = draw(setting, k_len=setting.case.lengths[-1], dtype=dtype)
@@ -89,7 +94,7 @@ def test_what_stands_in_padding_changes_nothing(setting, dtype):
         assert grad[real_BT].any(), name
 
 
-@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths", "gaps")))
+@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths", "gaps", "edges")))
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 1e-2)])
 def test_more_padding_changes_nothing(setting, dtype, tolerance):
     drawn = draw(setting, k_len=setting.case.lengths[-1], dtype=dtype)
@@ -99,12 +104,12 @@ def test_more_padding_changes_nothing(setting, dtype, tolerance):
     assert not numbers(ours)[:, length:].any()
 
 
-@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths",)))
+@pytest.mark.parametrize("setting", settings_of(EVERYWHERE, ("lengths", "edges")))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_sentence_of_no_tokens_is_zero_and_so_are_its_gradients(setting, dtype):
     drawn = draw(setting, dtype=dtype)
     lengths_B = jnp.array([0, drawn.shape.q_len])
-    mask = jax.tree.map(lambda x: lengths_B, drawn.mask)
+    mask = jax.tree.map(lambda x: lengths_B if x.ndim == 1 else x, drawn.mask)
     inputs = {name: (8 * x).astype(dtype) for name, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(mask=mask, inputs=inputs)
     for x in (out, *grads.values()):
@@ -145,4 +150,5 @@ def test_where_nobody_sees_anything_all_is_zero(setting, dtype):
 
 
 def test_every_case_is_held_to_padding():
-    assert all({"lengths"} <= set(case.masks) for case in CASES)
+    assert all(case.padded in case.masks for case in CASES)
+    assert {case.padded for case in CASES} == {"lengths", "edges"}

@@ -15,10 +15,8 @@ from tests.laws.test_cost import arguments, forward_and_grad
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward_and_gradient_lower(case, length, dtype):
     place = "decoder" if "decoder" in case.places else case.places[0]
-    drawn = draw(Setting(case, place, "lengths"), dtype=dtype)
     length = case.lengths[0] if length == "odd" else length
+    drawn = draw(Setting(case, place, case.padded), q_len=length, dtype=dtype)
     for function in forward_and_grad(drawn).values():
-        program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(
-            *arguments(drawn, length)
-        )
+        program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*arguments(drawn))
         assert program.platforms == ("tpu", "cuda")

@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 
 def drawn_of(case):
     place = "decoder" if "decoder" in case.places else case.places[0]
-    return draw(Setting(case, place, "lengths"))
+    return draw(Setting(case, place, case.padded))
 
 
 def value_and_grads(drawn, attention):

@@ -1,5 +1,6 @@
 """MultiHead against flax's and the paper's, padding, cached decoding, NNX, refusals."""
 
+import dataclasses
 import functools
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from attention.shapes import Abilities
 from attention.variants import Softmax
 from tests.reference import positions
 from tests.reference.attention import multi_head as numpy_multi_head
+from tests.reference.attention import softmax_attention
 
 LENGTHS = jnp.array([3, 6])
 
@@ -240,6 +242,69 @@ def test_use_from_nnx():
         train = nnx.jit(lambda model, rngs: model(X_BTM, rngs=rngs))
         one, other = (train(model, nnx.Rngs(dropout=seed)) for seed in (0, 1))
         assert np.any(one != other)
+
+
+class Shared(Softmax):
+    """Queries are keys, as for Reformer."""
+
+    abilities: ClassVar[Abilities] = dataclasses.replace(Softmax.abilities, projections="shared")
+
+
+class One(Softmax):
+    """Queries are keys and values, as for GAT."""
+
+    abilities: ClassVar[Abilities] = dataclasses.replace(Softmax.abilities, projections="one")
+
+
+# Which projection makes the queries, the keys and the values.
+MADE_BY = {Shared: ("query", "query", "value"), One: ("query", "query", "query")}
+
+
+@pytest.mark.parametrize("memory", [None, MEMORY_BKM], ids=["self", "cross"])
+@pytest.mark.parametrize("kind", MADE_BY)
+def test_shared_projections_have_one_set_of_parameters(kind, memory):
+    rotary = Rotary() if memory is None else None  # turns queries and keys, never the values
+    layer = MultiHead(heads=2, attend=kind(), rotary=rotary)
+    variables = variables_of(layer)
+    assert set(variables["params"]) == {*MADE_BY[kind], "out"}
+    names = zip(("query", "key", "value"), MADE_BY[kind], strict=True)
+    apart = {name: variables["params"][made_by] for name, made_by in names}
+    expected = apply(MultiHead(heads=2, rotary=rotary))(
+        {"params": apart | {"out": variables["params"]["out"]}}, X_BTM, memory
+    )
+    np.testing.assert_allclose(apply(layer)(variables, X_BTM, memory), expected, atol=1e-6)
+
+
+def test_one_projection_by_hand():
+    layer = MultiHead(heads=2, attend=One())
+    params = variables_of(layer)["params"]
+    projected_BTHD = np.einsum("BTM,MHD->BTHD", X_BTM, params["query"]["kernel"])
+    projected_BTHD += np.asarray(params["query"]["bias"])
+    head_BTHD = softmax_attention(*(projected_BTHD,) * 3)
+    expected = np.einsum("BTHD,HDM->BTM", head_BTHD, params["out"]["kernel"])
+    ours = apply(layer)({"params": params}, X_BTM)
+    np.testing.assert_allclose(ours, expected + np.asarray(params["out"]["bias"]), atol=5e-6)
+
+
+@pytest.mark.parametrize("kind", MADE_BY)
+def test_cached_decoding_with_shared_projections_is_the_full_pass(kind):
+    layer = MultiHead(heads=2, attend=kind(), rotary=Rotary())
+    variables = variables_of(layer)
+    full = apply(layer)(variables, X_BTM, None, Causal())
+    cache = layer.apply(variables, 2, 6, 8, method="start")
+    for first, last in ((0, 4), (4, 6)):
+        pos_BQ = jnp.arange(first, last)[None].repeat(2, 0)
+        out, cache = apply(layer)(variables, cache, X_BTM[:, first:last], pos_BQ, method="extend")
+        np.testing.assert_allclose(out, full[:, first:last], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MADE_BY)
+def test_shared_projections_have_as_many_heads_of_keys_as_of_queries(kind):
+    layer = MultiHead(heads=4, attend=kind(), kv_heads=2)
+    message = f"^{kind.__name__} cannot have 2 kv_heads for 4 heads, .*; use kv_heads=None"
+    with pytest.raises(NotImplementedError, match=message):
+        jax.eval_shape(layer.init, jax.random.key(0), X_BTM)
+    jax.eval_shape(MultiHead(heads=4, attend=kind(), kv_heads=4).init, jax.random.key(0), X_BTM)
 
 
 class Plain(Softmax):
