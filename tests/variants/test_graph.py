@@ -321,7 +321,7 @@ def test_a_multi_head_sows_the_matrix_that_was_used():
     variables = jax.jit(layer.init)(jax.random.key(0), x_BTM)
     apply = jax.jit(functools.partial(layer.apply, mutable=["intermediates"]))
     out, sown = apply(variables, x_BTM, None, mask)
-    *inputs, _ = sown["intermediates"]["attended"][0]
+    *inputs, _, _ = sown["intermediates"]["attended"][0]
     matrix_BHQK = jax.jit(functools.partial(effective_matrix, layer.attend))(*inputs)
     see = np.broadcast_to(neighbours(OTHERS, loops=True), matrix_BHQK.shape)
     np.testing.assert_array_equal(matrix_BHQK > 0, see)
