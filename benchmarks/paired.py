@@ -48,7 +48,12 @@ def use_processors(count: int = 2) -> None:
 
 
 def paired(
-    a: Callable[[], None], b: Callable[[], None], *, pairs: int = 15, warm_up: int = 2
+    a: Callable[[], None],
+    b: Callable[[], None],
+    *,
+    pairs: int = 15,
+    warm_up: int = 2,
+    pause: float = 0.0,
 ) -> Ratio:
     """Runs a and b in turn, each first in every second pair, and compares within pairs.
 
@@ -57,6 +62,7 @@ def paired(
       b: what it is measured against, likewise.
       pairs: how often each is timed.
       warm_up: runs of each beforehand, which compile and fill caches.
+      pause: seconds before each run, in which threads of the other that still spin come to rest.
     """
     if pairs < 2:
         raise ValueError(f"pairs is {pairs}: quartiles need at least 2")
@@ -66,10 +72,10 @@ def paired(
     seconds: list[tuple[float, float]] = []
     for number in range(pairs):
         if number % 2:
-            second_b = _time(b)
-            seconds.append((_time(a), second_b))
+            second_b = _time(b, pause)
+            seconds.append((_time(a, pause), second_b))
         else:
-            seconds.append((_time(a), _time(b)))
+            seconds.append((_time(a, pause), _time(b, pause)))
     low, median, high = statistics.quantiles(
         [second_b / second_a for second_a, second_b in seconds], n=4, method="inclusive"
     )
@@ -78,7 +84,8 @@ def paired(
     )
 
 
-def _time(run: Callable[[], None]) -> float:
+def _time(run: Callable[[], None], pause: float) -> float:
+    time.sleep(pause)
     started = time.perf_counter()
     run()
     return time.perf_counter() - started

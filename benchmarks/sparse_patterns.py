@@ -43,7 +43,8 @@ from attention.shapes import Named, Sizes  # noqa: E402
 HEADS, SIZE, WINDOW = 8, 64, 128
 SIZES = Sizes(HEADS, SIZE, SIZE, HEADS * SIZE)
 LENGTHS = 4_096, 8_192, 16_384, 32_768
-FLEX_PAIRS_OF_DENSE = 5
+PAIRS_OF_DENSE = 5
+PAUSE = 0.05  # seconds before each run: OpenMP's threads spin for a while
 
 
 def main() -> None:
@@ -71,15 +72,15 @@ def window(pairs: int) -> None:
     dense = ready(lambda q, k, v, g: softmax_attention(q, k, v), arrays)
     print(HEADER)
     for name, other in (pytorch(arrays) | {"our own dense": dense}).items():
-        count = pairs if name.startswith("Flex") else FLEX_PAIRS_OF_DENSE
-        ratio = paired(ours, other, pairs=count)
+        count = pairs if name.startswith("Flex") else PAIRS_OF_DENSE
+        ratio = paired(ours, other, pairs=count, pause=PAUSE)
         print(ratio.row(f"window forward against {name}, N 8,192, {count} pairs"), flush=True)
     long = drawn(16_384)
     forward = ready(lambda q, k, v, g: softmax_attention(q, k, v, mask), long)
     both = ready(
         lambda q, k, v, g: jax.vjp(lambda *x: softmax_attention(*x, mask), q, k, v)[1](g), long
     )
-    ratio = paired(forward, both, pairs=pairs)
+    ratio = paired(forward, both, pairs=pairs, pause=PAUSE)
     print(ratio.row(f"window forward against forward with backward, N 16,384, {pairs} pairs"))
 
 

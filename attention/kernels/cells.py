@@ -17,8 +17,10 @@ _MOST_PIECES = 16
 _MOST_WASTE = 1.8  # scores, measured by those of the smallest tiles
 # What a score costs, and each query and key of a cell, measured by a score of the tiled kernel; a
 # cell larger than the caches costs more.
-_SCORE, _EDGE, _VISIT = 0.65, 100, 13_000
+_SCORE, _EDGE, _VISIT = 0.9, 55, 13_000
 _LARGE, _SLOWER = 2**18, 2.0
+_TOGETHER = 3 * 2**19  # scores of the cells that are worked on at a time, on a CPU
+_MOST_TOGETHER = 8  # each is a part of the program
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Cells:
     def keys(self) -> int:
         """Keys of a cell."""
         return self.k_first_PN.shape[1] * self.k_size
+
+    def together(self, rows: int, room: int) -> int:
+        """How many are worked on at a time where ``room`` scores are held, for so many rows."""
+        count = len(self.q_first_P)
+        most = max(1, min(count, _MOST_TOGETHER, room // (rows * self.q_size * self.keys)))
+        even = max(n for n in range(1, most + 1) if count % n == 0)
+        return even if 2 * even > most else most
 
     @property
     def scores(self) -> int:
@@ -67,9 +76,10 @@ class Cut:
         total = 0.0
         for cells in self.cells:
             slower = _SLOWER if cells.q_size * cells.keys > _LARGE else 1.0
-            visits = len(cells.q_first_P)
-            total += rows * _SCORE * slower * cells.scores + visits * _VISIT
-            total += rows * _EDGE * visits * (cells.q_size + cells.keys)
+            count = len(cells.q_first_P)
+            total += rows * _SCORE * slower * cells.scores
+            total += rows * _EDGE * count * (cells.q_size + cells.keys)
+            total += _VISIT * count / cells.together(rows, _TOGETHER)
         return total
 
 

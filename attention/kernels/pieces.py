@@ -11,18 +11,23 @@ from jax import lax
 
 from attention.kernels.cells import Cells, Cut, cut
 from attention.kernels.orders import ordered
-from attention.kernels.plan import Limits
 from attention.kernels.tiles import Extras
+from attention.kernels.visits import Cell, joined
 from attention.masks.parts import Part
 from attention.shapes import Tree, accumulator
 
+_LARGE = 2**16  # numbers of a mask or a bias that are not asked for several cells at a time
+
 
 class Own(NamedTuple):
-    """What acts on the scores of a part, in the part's order; each leaf has the batch first."""
+    """What acts on the scores of a part, in the part's order; each leaf has the batch first.
+
+    Positions are None where they are the places themselves.
+    """
 
     extras: Extras
-    q_pos_BQ: jax.Array
-    k_pos_BK: jax.Array
+    q_pos_BQ: jax.Array | None
+    k_pos_BK: jax.Array | None
 
 
 class Piece(NamedTuple):
@@ -31,82 +36,68 @@ class Piece(NamedTuple):
     part: Part
     cut: Cut
     own: Own
+    heads: int
+    k_len: int
+    room: int  # scores held at a time, unless one cell has more
 
-    def scores(self, cells: Cells, cell: Cell, q_BHCD: jax.Array, k_BHLD: jax.Array) -> jax.Array:
+    def together(self, cells: Cells, batch: int) -> int:
+        """How many cells are worked on at a time; several only of a single batch element."""
+        large = any(jnp.size(leaf) > _LARGE for leaf in jax.tree.leaves(self.own.extras))
+        return 1 if batch > 1 or large else cells.together(self.heads, self.room)
+
+    def scores(self, cells: Cells, cell: Cell, q_RCD: jax.Array, k_RLD: jax.Array) -> jax.Array:
         """Scores of scaled queries, -inf where hidden."""
-        dtype = accumulator(q_BHCD.dtype)
-        s_BHCL = jnp.einsum("bhqd,bhkd->bhqk", q_BHCD, k_BHLD, preferred_element_type=dtype)
+        dtype = accumulator(q_RCD.dtype)
+        s_RCL = jnp.einsum("RCD,RLD->RCL", q_RCD, k_RLD, preferred_element_type=dtype)
         q_pos, k_pos = self.positions(cells, cell)
         if self.own.extras.bias is not None:
-            s_BHCL += self.own.extras.bias.at(q_pos, k_pos).astype(dtype)
+            s_RCL += self._by_row(self.own.extras.bias.at(q_pos, k_pos).astype(dtype), s_RCL.shape)
         if not cells.masked:
-            return s_BHCL
-        see = self.own.extras.mask.at(q_pos, k_pos) & (k_pos >= 0)
+            return s_RCL
         q_place, k_place = cell.places(cells)
+        real = k_pos >= 0 if self.own.k_pos_BK is not None else k_pos < self.k_len
+        see = self.own.extras.mask.at(q_pos, k_pos) & real
         if self.part.near is not None:
             see &= self.part.near.at(q_place, k_place)
         if self.part.block is not None:
             see &= q_place // self.part.block[0] == k_place // self.part.block[1]
-        return jnp.where(see, s_BHCL, -jnp.inf)
+        # Added rather than selected: XLA then makes one pass of it on a CPU.
+        return s_RCL + self._by_row(jnp.where(see, jnp.zeros((), dtype), -jnp.inf), s_RCL.shape)
+
+    def _by_row(self, x_BHCL: jax.Array, shape_RCL: tuple[int, ...]) -> jax.Array:
+        """What broadcasts over batch and heads, by row."""
+        shape_BHCL = (shape_RCL[0] // self.heads, self.heads, *shape_RCL[1:])
+        return jnp.broadcast_to(x_BHCL, shape_BHCL).reshape(shape_RCL)
 
     def positions(self, cells: Cells, cell: Cell) -> tuple[jax.Array, jax.Array]:
-        """The positions of a cell's queries and keys, as masks and biases take them."""
-        q_pos_BC = cell.q_of(self.own.q_pos_BQ, cells)
-        k_pos_BL = cell.k_of(self.own.k_pos_BK, cells)
-        return q_pos_BC[:, None, :, None], k_pos_BL[:, None, None, :]
+        """The positions of a cell's queries and keys, as masks and biases take them; -1 is none."""
+        q_pos, k_pos = cell.places(cells)
+        if self.own.q_pos_BQ is not None:
+            q_pos = cell.q_of(self.own.q_pos_BQ, cells)[:, None, :, None]
+        if self.own.k_pos_BK is not None:
+            k_pos = cell.k_of(self.own.k_pos_BK, cells)[:, None, None, :]
+        return q_pos, k_pos
 
     def factors(self, cells: Cells, cell: Cell, dtype: Any) -> jax.Array | None:
         """What dropout multiplies the weights by; None without dropout."""
         if self.own.extras.dropped is None:
             return None
         tiles = [
-            self.own.extras.dropped.tile(cell.q_first, first, cells.q_size, cells.k_size)
-            for first in cell.k_firsts(cells)
+            joined(
+                [
+                    self.own.extras.dropped.tile(q_first, k_first, cells.q_size, cells.k_size)
+                    for k_first in k_firsts
+                ],
+                3,
+            )
+            for q_first, k_firsts in cell.firsts(cells)
         ]
-        return jnp.concatenate(tiles, axis=3).astype(dtype)
+        factor_BHCL = joined(tiles, 0).astype(dtype)
+        return factor_BHCL.reshape(-1, *factor_BHCL.shape[2:])
 
 
-class Cell(NamedTuple):
-    """Where a cell begins."""
-
-    q_first: jax.Array
-    k_first_N: jax.Array
-
-    def k_firsts(self, cells: Cells) -> list[jax.Array]:
-        """Where its pieces of keys begin."""
-        return [self.k_first_N[n] for n in range(cells.k_first_PN.shape[1])]
-
-    def q_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The queries of an array with all of them along ``axis``."""
-        return lax.dynamic_slice_in_dim(x, self.q_first, cells.q_size, axis)
-
-    def k_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The keys, piece after piece."""
-        firsts, size = self.k_firsts(cells), cells.k_size
-        pieces = [lax.dynamic_slice_in_dim(x, first, size, axis) for first in firsts]
-        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis)
-
-    def q_set(self, x: jax.Array, new: jax.Array, axis: int = 1) -> jax.Array:
-        """The array with its queries replaced."""
-        return lax.dynamic_update_slice_in_dim(x, new.astype(x.dtype), self.q_first, axis)
-
-    def k_add(self, x: jax.Array, more: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
-        """The array with something added to its keys."""
-        size = cells.k_size
-        for n, first in enumerate(self.k_firsts(cells)):
-            piece = lax.slice_in_dim(more, n * size, (n + 1) * size, axis=axis)
-            old = lax.dynamic_slice_in_dim(x, first, size, axis)
-            x = lax.dynamic_update_slice_in_dim(x, old + piece, first, axis)
-        return x
-
-    def places(self, cells: Cells) -> tuple[jax.Array, jax.Array]:
-        """The places of its queries and keys in the part's order."""
-        q_place_C = self.q_first + jnp.arange(cells.q_size)
-        k_place_NC = self.k_first_N[:, None] + jnp.arange(cells.k_size)[None]
-        return q_place_C[None, None, :, None], k_place_NC.reshape(1, 1, 1, -1)
-
-
-def pieces_of(q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras) -> list[Piece]:
+def pieces_of(q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras, room: int) -> list[Piece]:
+    """The parts of a mask as the kernel works through them, ``room`` scores at a time."""
     (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKHD.shape[1]
     pieces = []
     for part in extras.mask.parts(q_len, k_len):
@@ -120,16 +111,18 @@ def pieces_of(q_BQHD: jax.Array, k_BKHD: jax.Array, extras: Extras) -> list[Piec
             )
         sides = ((q_len, part.q_order, cells.q_padded), (k_len, part.k_order, cells.k_padded))
         q_pos_BQ, k_pos_BK = (
-            ordered(jnp.arange(length, dtype=jnp.int32)[None], order, padded, 1, fill=-1)
+            None
+            if order is None
+            else ordered(jnp.arange(length, dtype=jnp.int32)[None], order, padded, 1, fill=-1)
             for length, order, padded in sides
         )
         own = Own(Extras(part.mask, extras.bias, dropped), q_pos_BQ, k_pos_BK)
-        pieces.append(Piece(part, cells, own))
+        pieces.append(Piece(part, cells, own, heads, k_len, room))
     return pieces
 
 
 def by_batch(
-    body: Callable[..., tuple[Tree, Tree]], piece: Piece, limits: Limits, *arrays: jax.Array
+    body: Callable[..., tuple[Tree, Tree]], piece: Piece, *arrays: jax.Array
 ) -> tuple[Tree, Tree]:
     """``body(piece, *arrays)``, for as many batch elements at a time as have room.
 
@@ -137,7 +130,7 @@ def by_batch(
     """
     batch, heads = arrays[0].shape[0], arrays[0].shape[2]
     largest = max((c.q_size * c.keys for c in piece.cut.cells), default=1)
-    room = max(1, limits.scores // (largest * heads))
+    room = max(1, piece.room // (largest * heads))
     group = max(n for n in range(1, min(batch, room) + 1) if batch % n == 0)
     if group == batch:
         return body(piece, *arrays)
@@ -165,13 +158,27 @@ def by_batch(
     return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), results), d_bias
 
 
-def over_cells(visit: Callable[..., Tree], state: Tree, cut: Cut) -> Tree:
-    """``visit(state, cells, cell) -> state`` for every cell."""
-    for cells in cut.cells:
+def over_cells(visit: Callable[..., Tree], state: Tree, piece: Piece, batch: int) -> Tree:
+    """``visit(state, cells, cell) -> state`` for all cells, several of one shape at a time.
+
+    Args:
+      visit: what is done with a ``Cell``.
+      state: what is handed from visit to visit.
+      piece: whose cells these are.
+      batch: elements that are worked on.
+    """
+    for cells in piece.cut.cells:
+        count, group = len(cells.q_first_P), piece.together(cells, batch)
+        even = count - count % group
 
         def body(state: Tree, first: tuple, cells: Cells = cells) -> tuple[Tree, None]:
             return visit(state, cells, Cell(*first)), None
 
-        firsts = jnp.asarray(cells.q_first_P), jnp.asarray(cells.k_first_PN)
-        state, _ = lax.scan(body, state, firsts)
+        for first, last, size in ((0, even, group), (even, count, 1)):
+            firsts = tuple(
+                jnp.asarray(x[first:last].reshape(-1, size, *x.shape[1:]))
+                for x in (cells.q_first_P, cells.k_first_PN)
+            )
+            if last > first:
+                state, _ = lax.scan(body, state, firsts)
     return state
