@@ -177,7 +177,7 @@ def _backward_part(
     dtype, batch = lse_BHQ.dtype, len(q_BQHD)
 
     def visit(state: tuple, cells: Cells, cell: Cell) -> tuple:
-        dq_BQHD, dk_BKHD, dv_BKHE, d_bias = state
+        dq_BQHD, dk_BHDK, dv_BHEK, d_bias = state
         q_RCD = cell.q_rows(q_BQHD, cells) * jnp.asarray(scale, q_BQHD.dtype)
         g_RCE = cell.q_rows(g_BQHE, cells)
         k_RLD, v_RLE = (cell.k_rows(x, cells) for x in (k_BKHD, v_BKHE))
@@ -197,15 +197,17 @@ def _backward_part(
         dv_REL = product("REC,RCL->REL", g_RCE.mT, kept_RCL)
         return (
             cell.q_set(dq_BQHD, dq_RCD),
-            cell.k_add(dk_BKHD, dk_RDL, cells),
-            cell.k_add(dv_BKHE, dv_REL, cells),
+            cell.k_add(dk_BHDK, dk_RDL, cells),
+            cell.k_add(dv_BHEK, dv_REL, cells),
             d_bias,
         )
 
-    start = [jnp.zeros(x.shape, dtype) for x in (q_BQHD, k_BKHD, v_BKHE)]
+    # Those of keys and values are summed with the keys last, and turned once.
+    last = ([*x.shape[:1], *x.shape[2:], x.shape[1]] for x in (k_BKHD, v_BKHE))
+    start = [jnp.zeros(shape, dtype) for shape in (q_BQHD.shape, *last)]
     d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
-    *grads, d_bias = over_cells(visit, (*start, d_bias), piece, batch)
-    return tuple(grads), d_bias
+    dq_BQHD, *turned, d_bias = over_cells(visit, (*start, d_bias), piece, batch)
+    return (dq_BQHD, *(x.transpose(0, 3, 1, 2) for x in turned)), d_bias
 
 
 _attention.defvjp(_forward, _backward)

@@ -76,17 +76,16 @@ class Cell(NamedTuple):
             x_BHQ = lax.dynamic_update_slice_in_dim(x_BHQ, mine_BHC, q_first, 2)
         return x_BHQ
 
-    def k_add(self, x_BKHD: jax.Array, more_RDL: jax.Array, cells: Cells) -> jax.Array:
-        """The array with something added to its keys, which has the keys last."""
+    def k_add(self, x_BHDK: jax.Array, more_RDL: jax.Array, cells: Cells) -> jax.Array:
+        """The array with something added to its keys, which are last."""
         size, all_firsts = cells.k_size, self.firsts(cells)
-        split = self._split(more_RDL, x_BKHD.shape[2])
+        split = self._split(more_RDL, x_BHDK.shape[1])
         for (_, mine_BHDL), (_, firsts) in zip(split, all_firsts, strict=True):
-            mine_BLHD = mine_BHDL.transpose(0, 3, 1, 2)
             for n, first in enumerate(firsts):
-                piece = lax.slice_in_dim(mine_BLHD, n * size, (n + 1) * size, axis=1)
-                old = _cut_out(x_BKHD, first, size, 1)
-                x_BKHD = lax.dynamic_update_slice_in_dim(x_BKHD, old + piece, first, 1)
-        return x_BKHD
+                old = _cut_out(x_BHDK, first, size, 3)
+                piece = mine_BHDL[..., n * size : (n + 1) * size]
+                x_BHDK = lax.dynamic_update_slice_in_dim(x_BHDK, old + piece, first, 3)
+        return x_BHDK
 
     def places(self, cells: Cells) -> tuple[jax.Array, jax.Array]:
         """The places of its queries and keys in the part's order."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention import masks
+from attention.biases import as_bias
 from attention.kernels import softmax_attention
 from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
 from attention.variants import pattern, windows
@@ -109,13 +110,9 @@ class Longformer:
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
         check_one_sequence(self, q_BQHD, k_BKHD)
-        mask, kernel = masks.as_mask(mask), self._kernel(bias, rng)
-        if not self._has_global():
-            return kernel(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self)), state
-        pattern.check_both_ways(self, mask)
-        q_g, k_g, v_g = self._projected(params, x_BTM, q_BQHD.dtype, mask)
-        near = kernel(q_BQHD, k_BKHD, v_BKHE, mask & self._local())
-        return near + kernel(q_g, k_g, v_g, mask & self._rows()), state
+        if self._has_global():
+            pattern.check_both_ways(self, mask)
+        return self._gather(params, q_BQHD, k_BKHD, v_BKHE, None, mask, bias, x_BTM, rng), state
 
     def matrix(
         self,
@@ -129,15 +126,10 @@ class Longformer:
         x_BTM: jax.Array | None = None,
     ) -> jax.Array:
         """The weight of key k in the output of query q, [B, H, Q, K], whichever value it has."""
-        mask, kernel = masks.as_mask(mask), self._kernel(bias, None)
         eye_BKHK = jnp.eye(k_BKHD.shape[1], dtype=k_BKHD.dtype)[None, :, None]
         eye_BKHK = jnp.broadcast_to(eye_BKHK, (*k_BKHD.shape[:3], k_BKHD.shape[1]))
-        if not self._has_global():
-            out_BQHK = kernel(q_BQHD, k_BKHD, eye_BKHK, mask & windows.pattern(self))
-        else:
-            q_g, k_g, _ = self._projected(params, x_BTM, q_BQHD.dtype, mask)
-            out_BQHK = kernel(q_BQHD, k_BKHD, eye_BKHK, mask & self._local())
-            out_BQHK += kernel(q_g, k_g, eye_BKHK, mask & self._rows())
+        inputs = q_BQHD, k_BKHD, eye_BKHK, eye_BKHK
+        out_BQHK = self._gather(params, *inputs, mask, bias, x_BTM, None)
         return jnp.swapaxes(out_BQHK, 1, 2)
 
     def pattern(self, heads: int) -> masks.Mask:
@@ -154,36 +146,60 @@ class Longformer:
     def _has_global(self) -> bool:
         return self.first > 0 or bool(self.positions)
 
-    def _local(self) -> masks.Mask:
-        """What tokens that are not global see."""
-        return windows.pattern(self, also=self._chosen().keys()) & ~self._rows()
-
-    def _rows(self) -> masks.Mask:
-        """What global tokens see."""
-        return self._chosen().queries()
-
-    def _kernel(self, bias: Any, rng: jax.Array | None) -> Any:
-        options = {"bias": bias, "dropout_rate": self.dropout_rate, "rng": rng}
-        return partial(softmax_attention, kernel=self.kernel, **options)
+    def _gather(
+        self,
+        params: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        global_BKHE: jax.Array | None,
+        mask: Any,
+        bias: Any,
+        x_BTM: jax.Array | None,
+        rng: jax.Array | None,
+    ) -> jax.Array:
+        """The values of ``v``; global tokens those of ``global_BKHE``, or of their own if None."""
+        mask = masks.as_mask(mask)
+        attend = partial(
+            softmax_attention, dropout_rate=self.dropout_rate, rng=rng, kernel=self.kernel
+        )
+        if not self._has_global():
+            return attend(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self), bias=bias)
+        chosen, length = self._chosen(), q_BQHD.shape[1]
+        near = mask & windows.pattern(self, also=chosen.keys())
+        out_BQHE = attend(q_BQHD, k_BKHD, v_BKHE, near, bias=bias)
+        chosen_G = masks.positions_of(chosen, length)
+        q_BGHD, k_g, v_g = self._projected(params, x_BTM, q_BQHD.dtype, mask, chosen_G)
+        v_g = v_g if global_BKHE is None else global_BKHE
+        q_pos, k_pos = chosen_G[None, None, :, None], np.arange(length)[None, None, None]
+        see = mask.at(q_pos, k_pos)
+        see = jnp.broadcast_to(see, (*see.shape[:2], len(chosen_G), length))
+        given = as_bias(bias)
+        bias = None if given is None else given.at(q_pos, k_pos)
+        rows_BGHE = attend(q_BGHD, k_g, v_g, see, bias=bias).astype(out_BQHE.dtype)
+        for g, position in enumerate(chosen_G.tolist()):
+            row_B1HE = rows_BGHE[:, g : g + 1]
+            out_BQHE = jax.lax.dynamic_update_slice_in_dim(out_BQHE, row_B1HE, position, 1)
+        return out_BQHE
 
     def _projected(
-        self, params: Tree, x_BTM: jax.Array | None, dtype: Any, mask: masks.Mask
+        self,
+        params: Tree,
+        x_BTM: jax.Array | None,
+        dtype: Any,
+        mask: masks.Mask,
+        chosen_G: np.ndarray,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """q_g, of global tokens alone, k_g and v_g: [B, T, H, D]."""
+        """q_g of the global tokens, and k_g and v_g of all."""
         if x_BTM is None:
             raise ValueError("Longformer: x_BTM is missing; its global tokens need the layer's x")
-        length = x_BTM.shape[1]
         asking_BTM, asked_BTM = (  # padding need not be finite
             x_BTM if real_BT is None else jnp.where(real_BT[..., None], x_BTM, 0)
-            for real_BT in mask.padding(length, length)
+            for real_BT in mask.padding(x_BTM.shape[1], x_BTM.shape[1])
         )
-        chosen_G = masks.positions_of(self._chosen(), length)
         q_BGHD = _project(params[_NAMES[0]], asking_BTM[:, chosen_G], dtype)
-        places_T = np.full(length, len(chosen_G))
-        places_T[chosen_G] = np.arange(len(chosen_G))
-        q_BTHD = jnp.take(q_BGHD, places_T, axis=1, mode="fill", fill_value=0)
         k_BTHD, v_BTHE = (_project(params[name], asked_BTM, dtype) for name in _NAMES[1:])
-        return q_BTHD, k_BTHD, v_BTHE
+        return q_BGHD, k_BTHD, v_BTHE
 
 
 def _project(params: Tree, x_BTM: jax.Array, dtype: Any) -> jax.Array:
