@@ -130,10 +130,10 @@ def by_batch(
     """
     batch, heads = arrays[0].shape[0], arrays[0].shape[2]
     largest = max((c.q_size * c.keys for c in piece.cut.cells), default=1)
-    room = max(1, piece.room // (largest * heads))
-    group = max(n for n in range(1, min(batch, room) + 1) if batch % n == 0)
+    room = piece.room // largest  # rows at a time
+    group = max(n for n in range(1, max(1, min(batch, room // heads)) + 1) if batch % n == 0)
     if group == batch:
-        return body(piece, *arrays)
+        return _by_heads(body, piece, room // batch, *arrays)
 
     def some(d_bias: Tree, xs: tuple) -> tuple[Tree, Tree]:
         first, *mine = xs
@@ -148,7 +148,7 @@ def by_batch(
             return lax.dynamic_update_slice_in_dim(old, new, first, 0)
 
         here = piece._replace(own=jax.tree.map(own, piece.own))
-        results, more = body(here, *mine)
+        results, more = _by_heads(body, here, room // group, *mine)
         return jax.tree.map(add, d_bias, more), results
 
     first_N = jnp.arange(0, batch, group)
@@ -156,6 +156,52 @@ def by_batch(
     d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
     d_bias, results = lax.scan(some, d_bias, (first_N, *xs))
     return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), results), d_bias
+
+
+def _by_heads(
+    body: Callable[..., tuple[Tree, Tree]], piece: Piece, room: int, *arrays: jax.Array
+) -> tuple[Tree, Tree]:
+    """``body(piece, *arrays)``, for some heads at a time where not all have room.
+
+    Heads are the third of four axes, and the second of three, in arrays and results.
+    """
+    heads = piece.heads
+    group = max(n for n in range(1, max(1, min(heads, room)) + 1) if heads % n == 0)
+    if group == heads:
+        return body(piece, *arrays)
+
+    def own(leaf: Any, first: Any) -> jax.Array:
+        leaf = jnp.asarray(leaf)
+        whole = leaf.ndim != 4 or leaf.shape[1] == 1
+        return leaf if whole else lax.dynamic_slice_in_dim(leaf, first, group, 1)
+
+    def some(first: Any) -> tuple[Tree, Tree]:
+        here = piece._replace(
+            own=jax.tree.map(lambda leaf: own(leaf, first), piece.own), heads=group
+        )
+        return body(here, *(lax.dynamic_slice_in_dim(x, first, group, x.ndim - 2) for x in arrays))
+
+    def body_of_loop(state: tuple[Tree, Tree], first: Any) -> tuple[tuple[Tree, Tree], None]:
+        (results, d_bias), (new, more) = state, some(first)
+
+        def put(old: jax.Array, x: jax.Array) -> jax.Array:
+            return lax.dynamic_update_slice_in_dim(old, x, first, x.ndim - 2)
+
+        def add(old: jax.Array, x: jax.Array) -> jax.Array:
+            if old.shape == x.shape:
+                return old + x
+            return lax.dynamic_update_slice_in_dim(old, x, first, 1)
+
+        return (jax.tree.map(put, results, new), jax.tree.map(add, d_bias, more)), None
+
+    def whole(x: Any) -> jax.Array:
+        axis = x.ndim - 2
+        return jnp.zeros((*x.shape[:axis], heads, *x.shape[axis + 1 :]), x.dtype)
+
+    results = jax.tree.map(whole, jax.eval_shape(some, 0)[0])
+    d_bias = jax.tree.map(jnp.zeros_like, piece.own.extras.bias)
+    (results, d_bias), _ = lax.scan(body_of_loop, (results, d_bias), jnp.arange(0, heads, group))
+    return results, d_bias
 
 
 def over_cells(visit: Callable[..., Tree], state: Tree, piece: Piece, batch: int) -> Tree:
