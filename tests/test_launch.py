@@ -324,7 +324,18 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("places", ["encoder=local", "encoder=local,decoder=local"])
+@pytest.mark.parametrize(
+    "places",
+    [
+        "encoder=bigbird,decoder=local",
+        "encoder=longformer,decoder=longformer",
+        "encoder=graph,decoder=fixed",
+        "encoder=global,decoder=per_head",
+        "encoder=axial,decoder=grid",
+        "encoder=strided,decoder=strided",
+        "encoder=dilated,decoder=dilated",
+    ],
+)
 def test_attentions_by_place_train_decode_and_translate(launched, tiny, tmp_path, places):
     command, config, *rest = tiny
     ran = launched(command, f"{config}:{places}", *rest, f"--workdir={tmp_path / 'run'}")
