@@ -81,11 +81,18 @@ def _places(config: Config) -> None:
     """Each attention by its shapes alone, at the greatest length that training meets."""
     model = config["model"]
     external = model["external_tokens"]
-    first = getattr(build.attend(model["encoder"], "encoder"), "first", external)
+    encoder, name = build.attend(model["encoder"], "encoder"), model["encoder"]["name"]
+    field = "block" if name == "bigbird" else "first"
+    first = external if name in ("softmax", "graph") else getattr(encoder, field, 0)
+    if first < external and not hasattr(encoder, field):
+        raise ValueError(
+            f"config.model.external_tokens is {external}, and model.encoder is {name}, in which no "
+            "token is global; choose global, longformer, bigbird or softmax"
+        )
     if first < external:
         raise ValueError(
-            f"config.model.external_tokens is {external}, and model.encoder.first {first}: only "
-            f"the first {first} tokens are global; set model.encoder.first to {external} or more"
+            f"config.model.external_tokens is {external}, and model.encoder.{field} {first}: only "
+            f"the first {first} tokens are global; set model.encoder.{field} to {external} or more"
         )
     layer = build.transformer(config, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
     tokens_BT = jax.ShapeDtypeStruct((1, config["data"]["max_length"]), "int32")

@@ -45,6 +45,14 @@ def test_the_defaults_pass():
             "model.external_tokens is 2, and model.encoder.first 1: only the first 1 tokens are",
         ),
         (
+            {"model__encoder": {"name": "local"}, "model__external_tokens": 2},
+            "model.external_tokens is 2, and model.encoder is local, in which no token is global",
+        ),
+        (
+            {"model__encoder": {"name": "bigbird", "block": 2}, "model__external_tokens": 3},
+            "model.external_tokens is 3, and model.encoder.block 2: only the first 2 tokens are",
+        ),
+        (
             {"model__encoder": {"name": "per_head", "left": (1, 2)}},
             "model: PerHead has masks for 2 heads, and attention has 4; give it one mask",
         ),

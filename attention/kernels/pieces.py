@@ -50,10 +50,11 @@ class Piece(NamedTuple):
         dtype = accumulator(q_RCD.dtype)
         s_RCL = jnp.einsum("RCD,RLD->RCL", q_RCD, k_RLD, preferred_element_type=dtype)
         q_pos, k_pos = self.positions(cells, cell)
+        added = None
         if self.own.extras.bias is not None:
-            s_RCL += self._by_row(self.own.extras.bias.at(q_pos, k_pos).astype(dtype), s_RCL.shape)
+            added = self.own.extras.bias.at(q_pos, k_pos).astype(dtype)
         if not cells.masked:
-            return s_RCL
+            return s_RCL if added is None else s_RCL + self._by_row(added, s_RCL.shape)
         q_place, k_place = cell.places(cells)
         real = k_pos >= 0 if self.own.k_pos_BK is not None else k_pos < self.k_len
         see = self.own.extras.mask.at(q_pos, k_pos) & real
@@ -62,7 +63,8 @@ class Piece(NamedTuple):
         if self.part.block is not None:
             see &= q_place // self.part.block[0] == k_place // self.part.block[1]
         # Added rather than selected: XLA then makes one pass of it on a CPU.
-        return s_RCL + self._by_row(jnp.where(see, jnp.zeros((), dtype), -jnp.inf), s_RCL.shape)
+        added = jnp.where(see, jnp.zeros((), dtype) if added is None else added, -jnp.inf)
+        return s_RCL + self._by_row(added, s_RCL.shape)
 
     def _by_row(self, x_BHCL: jax.Array, shape_RCL: tuple[int, ...]) -> jax.Array:
         """What broadcasts over batch and heads, by row."""

@@ -56,7 +56,10 @@ def sparse(
     scale: float,
     dropped: Any,
 ) -> jax.Array:
-    """softmax(scale q kᵀ + bias) v under the mask; time and memory go with what it shows."""
+    """softmax(scale q kᵀ + bias) v under the mask; time and memory go with what it shows.
+
+    A key that is not finite and no padding reaches the queries that share a cell with it.
+    """
     mask = as_mask(mask)
     q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
     static, extras = _Static(scale, limits()), Extras(mask, bias, dropped)
@@ -148,7 +151,9 @@ def _backward(static: _Static, saved: Tree, g_BQHE: jax.Array) -> tuple[Any, ...
     for piece in pieces_of(q_BQHD, k_BKHD, extras, static.limits.scores * 3 // 4):
         q_order, k_order = piece.part.q_order, piece.part.k_order
         q, g = (ordered(x, q_order, piece.cut.q_padded, 1) for x in (q_BQHD, g_BQHE))
-        lse, delta = (ordered(x, q_order, piece.cut.q_padded, 2) for x in (lse_BHQ, delta_BHQ))
+        # What fills up has no weights, whatever a bias says of it.
+        lse = ordered(lse_BHQ, q_order, piece.cut.q_padded, 2, fill=jnp.inf)
+        delta = ordered(delta_BHQ, q_order, piece.cut.q_padded, 2)
         k, v = (ordered(x, k_order, piece.cut.k_padded, 1) for x in (k_BKHD, v_BKHE))
         body = partial(_backward_part, static.scale)
         (dq, dk, dv), more = by_batch(body, piece, q, k, v, g, lse, delta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,16 +141,17 @@ def _chosen(mask: Chosen, pos: Positions) -> jax.Array:
 
 def _set_chosen(mask: Chosen) -> None:
     check_whole(mask, 0, "first")
-    object.__setattr__(mask, "positions", tuple(int(p) for p in mask.positions))
-    if min(mask.positions, default=0) < 0:
-        name = type(mask).__name__
-        raise ValueError(f"{name}(positions={mask.positions}): needs positions of 0 or more")
+    given, name = mask.positions, type(mask).__name__
+    whole = isinstance(given, Sequence) and all(isinstance(p, int | np.integer) for p in given)
+    if not whole or min(given, default=0) < 0:
+        raise ValueError(f"{name}(positions={given!r}): needs positions of 0 or more, as in (0, 5)")
+    object.__setattr__(mask, "positions", tuple(int(p) for p in given))
 
 
 def _check_length(mask: Chosen, length: int | None, what: str) -> None:
     last = max(mask.positions, default=0)
     if length is not None and last >= length > 1:  # one token: a step of decoding
         raise ValueError(
-            f"{type(mask).__name__}: position {last} lies beyond the {length} {what}; name "
+            f"Global: position {last} lies beyond the {length} {what}; name "
             f"positions below {length}, or pad the sequences to more than {last}"
         )

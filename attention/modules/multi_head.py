@@ -59,6 +59,11 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot have {self.kv_heads} kv_heads for "
                 f"{self.heads} heads, since its queries are its keys; use kv_heads=None"
             )
+        if self.rotary is not None and self.attend.abilities.needs_x:
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot take rotary positions, since it projects the "
+                "layer's input by itself too; use rotary=None, with sinusoidal or learned positions"
+            )
         self.query = ToHeads(self.heads, self.features, self.dtype)
         if projections == "apart":
             self.key = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)

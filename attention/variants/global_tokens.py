@@ -47,7 +47,8 @@ class Global:
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
-        self.pattern(1)
+        chosen = masks.Global(self.first, self.positions)
+        object.__setattr__(self, "positions", chosen.positions)
         if not self.first and not self.positions:
             raise ValueError("Global: no token is global; give first, 1 or more, or positions")
 

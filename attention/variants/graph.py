@@ -154,8 +154,6 @@ class Graph:
             edges_BP2, mask, dropped = extras
             pairs = over_edges.listed(edges_BP2, nodes, loops=self.self_loops)
             see_BPH = over_edges.visible(mask, pairs)
-            shape = (see_BPH.shape[0], see_BPH.shape[2], nodes, nodes)
-            check_scores("mask", shape, (len(q), q.shape[2], nodes, nodes))
             at_query = functools.partial(over_edges.gathered, at_BP=pairs.q_BP, in_order=True)
             at_key = functools.partial(over_edges.gathered, at_BP=pairs.k_BP)
             s_BPH = self._scores(at_query(q), at_key(k))
@@ -214,8 +212,16 @@ class Graph:
             )
         if bias is not None:
             raise NotImplementedError("Graph cannot add a bias to its scores; use Softmax")
-        as_mask(mask).check(q_BQHD.shape[1], k_BKHD.shape[1])
-        check_heads(as_mask(mask), q_BQHD.shape[2])
+        batch, nodes, heads, _ = q_BQHD.shape
+        as_mask(mask).check(nodes, nodes)
+        check_heads(as_mask(mask), heads)
+        one, scores = jnp.zeros((1, 1, 1, 1), jnp.int32), (batch, heads, nodes, nodes)
+        for part in conjuncts(as_mask(mask)):
+            if isinstance(part, Edges):
+                check_scores("mask", (len(part.edges_BE2), 1, nodes, nodes), scores)
+            else:
+                shape = jax.eval_shape(lambda part=part: part.at(one, one)).shape
+                check_scores("mask", (*shape[:2], nodes, nodes), scores)
 
     def _parts(self, mask: Any) -> tuple[Edges | None, Mask]:
         """The edges, if there are any, and the rest of the mask."""

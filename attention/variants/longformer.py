@@ -36,7 +36,7 @@ class Longformer:
       first: how many tokens from the start are global.
       positions: further ones, by position; each sequence has to reach the last.
       dropout_rate: share of attention weights dropped in training.
-      kernel: how it is computed, see ``attention.kernels.softmax_attention``.
+      kernel: how the window is computed, see ``attention.kernels.softmax_attention``.
 
     Cost: Q·(left + right + 1 + g)·(D + E) multiply-adds a head, g·K·(D + E) for g global tokens,
     and 3·K·M·D for their projections; a cached step keeps as many keys as the head that looks
@@ -78,7 +78,7 @@ class Longformer:
                 needs_x=True,
                 otherwise="without global tokens, first=0, it is causal",
             )
-        return Abilities(causal="exact", cross=False, bias=True, decoding="cached")
+        return Abilities(causal="exact", cross=False, bias=True, decoding="cached", grouped=True)
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """The global tokens' projections: kernels [M, H, D or E] and biases."""
@@ -160,15 +160,17 @@ class Longformer:
     ) -> jax.Array:
         """The values of ``v``; global tokens those of ``global_BKHE``, or of their own if None."""
         mask = masks.as_mask(mask)
-        attend = partial(
-            softmax_attention, dropout_rate=self.dropout_rate, rng=rng, kernel=self.kernel
-        )
+        rngs = (None, None) if rng is None else jax.random.split(rng)
+        attend = partial(softmax_attention, dropout_rate=self.dropout_rate)
+        of_window = partial(attend, rng=rngs[0], kernel=self.kernel)
         if not self._has_global():
-            return attend(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self), bias=bias)
+            return of_window(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self), bias=bias)
         chosen, length = self._chosen(), q_BQHD.shape[1]
         near = mask & windows.pattern(self, also=chosen.keys())
-        out_BQHE = attend(q_BQHD, k_BKHD, v_BKHE, near, bias=bias)
+        out_BQHE = of_window(q_BQHD, k_BKHD, v_BKHE, near, bias=bias)
         chosen_G = masks.positions_of(chosen, length)
+        if not len(chosen_G):
+            return out_BQHE
         q_BGHD, k_g, v_g = self._projected(params, x_BTM, q_BQHD.dtype, mask, chosen_G)
         v_g = v_g if global_BKHE is None else global_BKHE
         q_pos, k_pos = chosen_G[None, None, :, None], np.arange(length)[None, None, None]
@@ -176,7 +178,7 @@ class Longformer:
         see = jnp.broadcast_to(see, (*see.shape[:2], len(chosen_G), length))
         given = as_bias(bias)
         bias = None if given is None else given.at(q_pos, k_pos)
-        rows_BGHE = attend(q_BGHD, k_g, v_g, see, bias=bias).astype(out_BQHE.dtype)
+        rows_BGHE = attend(q_BGHD, k_g, v_g, see, bias=bias, rng=rngs[1]).astype(out_BQHE.dtype)
         for g, position in enumerate(chosen_G.tolist()):
             row_B1HE = rows_BGHE[:, g : g + 1]
             out_BQHE = jax.lax.dynamic_update_slice_in_dim(out_BQHE, row_B1HE, position, 1)

@@ -49,8 +49,18 @@ class Patterned:
             raise TypeError(
                 f"Patterned: needs a mask from attention.masks, got {type(self.mask).__name__}"
             )
-        of_heads = self.mask.masks if isinstance(self.mask, masks.PerHead) else (self.mask,)
-        if jax.tree.leaves(of_heads):
+        parts = [
+            part.masks if isinstance(part, masks.PerHead) else part
+            for part in masks.conjuncts(self.mask)
+        ]
+        leaves = jax.tree.leaves(parts)
+        for leaf in leaves:
+            if isinstance(leaf, masks.Mask):
+                raise TypeError(
+                    f"Patterned: {type(leaf).__name__} is no pytree; register the class by "
+                    "jax.tree_util.register_static"
+                )
+        if leaves:
             raise ValueError(
                 "Patterned: its mask holds arrays; give those with the call, joined by &, and here "
                 "what is the same for every batch"

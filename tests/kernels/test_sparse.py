@@ -169,6 +169,19 @@ def test_biases_and_their_gradients(bias, scores):
         assert_equal(*both((Strided(7) & Causal()) | Global(2), bias=bias), tolerance=2e-5)
 
 
+@pytest.mark.parametrize("bias", [100.0, -300.0])
+def test_a_large_bias_where_tiles_are_filled_up(bias):
+    mask = Window(8, 8) & Lengths(jnp.array([67, 50]))
+    assert_equal(*both(mask, 67, 67, bias=jnp.full((1, 1, 1, 1), bias)), tolerance=2e-5)
+
+
+def test_a_bias_may_be_anything_where_the_mask_hides():
+    mask, hidden = Window(8, 8) & LENGTHS, ~(Window(8, 8) & LENGTHS)
+    see = hidden.dense(96, 96)
+    for anything in (jnp.nan, jnp.inf):
+        assert_equal(*both(mask, bias=jnp.where(see, anything, 0.1)))
+
+
 def test_dropout_drops_the_same_weights(small_cells):
     mask = (Strided(7) & Causal()) | Global(2)
     assert_equal(*both(mask, dropout_rate=0.3, rng=jax.random.key(3)))

@@ -329,3 +329,11 @@ def test_a_multi_head_sows_the_matrix_that_was_used():
     v_BTHE = jnp.einsum("BTM,MHE->BTHE", x_BTM, params["query"]["kernel"])
     again = jnp.einsum("BHQK,BKHE,HEM->BQM", matrix_BHQK, v_BTHE, params["out"]["kernel"])
     np.testing.assert_allclose(out, again, atol=1e-5)
+
+
+def test_a_mask_or_edges_of_another_batch_are_told():
+    four = jnp.asarray(random(4, NODES, HEADS, 3))
+    two = Edges(np.zeros((2, 1, 2), int), NODES)
+    for mask in (two, Edges(EDGES, NODES) & Lengths(jnp.array([3, 2]))):
+        with pytest.raises(ValueError, match=r"mask has shape \(2, 1, .*; it needs to broadcast"):
+            Graph(score="dot").attend({}, {}, four, four, four, mask)

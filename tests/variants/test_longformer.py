@@ -7,6 +7,7 @@ import pytest
 
 from attention import MultiHead, masks
 from attention.analysis.matrices import effective_matrix
+from attention.positions import Rotary
 from attention.shapes import Named, Sizes
 from attention.variants import Local, Longformer
 from tests.laws.harness import numbers
@@ -70,6 +71,22 @@ def test_what_stands_in_padding_does_not_reach_the_parameters():
         grads(jnp.where(real_BT1, X, 0)), grads(jnp.where(real_BT1, X, jnp.nan)), strict=True
     ):
         np.testing.assert_array_equal(clean, spoilt)
+
+
+def test_a_sequence_that_ends_before_its_global_token_has_none():
+    attend = Longformer(left=2, right=2, first=0, positions=(4,))
+    one = tuple(x[:, :1] for x in (Q, K, V))
+    out, _ = attend.attend(params_of(attend), {}, *one, None, x_BTM=X[:, :1])
+    np.testing.assert_allclose(out, one[2], atol=1e-6)
+
+
+def test_rotary_positions_are_refused_where_they_would_be_lost():
+    with pytest.raises(NotImplementedError, match="^Longformer cannot take rotary.*rotary=None"):
+        MultiHead(heads=2, attend=LONG, rotary=Rotary()).init(jax.random.key(0), X)
+    local = MultiHead(heads=2, attend=Longformer(first=0), rotary=Rotary(), kv_heads=1)
+    variables = local.init(jax.random.key(0), X)
+    cache = local.apply(variables, 1, 5, 8, method="start")
+    assert cache["k_BHKD"].shape == (1, 1, 5, 4)
 
 
 def test_without_global_tokens_it_is_local():

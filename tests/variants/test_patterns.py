@@ -1,5 +1,6 @@
 """What patterns refuse, and how much they keep."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,6 +70,8 @@ def extended(attend, x=X):
             ValueError,
             "its mask holds arrays",
         ),
+        (lambda: Global(positions=5), ValueError, r"positions=5\): needs positions of 0 or more"),
+        (lambda: Global(positions=(1.5,)), ValueError, r"positions=\(1.5,\)\): needs positions"),
         (
             lambda: Patterned(jnp.ones((2, 2), bool)),
             TypeError,
@@ -85,6 +88,25 @@ def test_what_cannot_be_is_told(made, error, message):
     with pytest.raises(error, match=message) as caught:
         made()
     assert "\n" not in str(caught.value)
+
+
+def test_a_mask_by_head_may_be_composed_and_a_mask_may_be_ones_own():
+    class Odd(masks.Mask):
+        pass
+
+    @jax.tree_util.register_static
+    class Even(masks.Mask):
+        def at(self, q_pos, k_pos):
+            return jnp.asarray((k_pos - q_pos) % 2 == 0)
+
+    by_head = masks.PerHead((masks.Window(1, 1), masks.Window(2, 2)))
+    ours = attended(Patterned(by_head & masks.Causal()))
+    np.testing.assert_allclose(ours, attended(PerHead((1, 2), 0)), atol=1e-6)
+    columns = Patterned(masks.Strided(2, local=False))
+    np.testing.assert_allclose(attended(Patterned(Even())), attended(columns), atol=1e-6)
+    with pytest.raises(TypeError, match="Odd is no pytree; register the class by jax.tree_util"):
+        Patterned(Odd())
+    assert hash(Global(positions=[3])) == hash(Global(positions=(3,)))
 
 
 def test_one_number_is_for_all_heads():
