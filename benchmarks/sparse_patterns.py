@@ -52,11 +52,12 @@ def main() -> None:
     parser.add_argument("--parts", default="window,growth,products")
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=5, help="of each time that is fitted")
+    parser.add_argument("--only", default="", help="grow only what has this in its name")
     options = parser.parse_args()
     host.keep_freed_memory()  # as launch.py does
     parts: dict[str, Callable[[], None]] = {
         "window": partial(window, options.pairs),
-        "growth": partial(growth, options.repeats),
+        "growth": partial(growth, options.repeats, options.only),
         "products": products,
     }
     for name in options.parts.split(","):
@@ -158,9 +159,9 @@ def function_of(name: str, attend: Any) -> Callable[..., jax.Array]:
     return attended
 
 
-def growth(repeats: int) -> None:
+def growth(repeats: int, only: str) -> None:
     """Exponents of time and temporary memory, forward and with the backward pass."""
-    names = list(of_length(LENGTHS[0]))[:5]
+    names = [name for name in list(of_length(LENGTHS[0]))[:5] if only in name]
     print("| | " + " | ".join(f"{n:,}" for n in LENGTHS) + " | exponent |")
     print("| --- |" + " ---: |" * (len(LENGTHS) + 1))
     for name in names:

@@ -1,4 +1,9 @@
-"""Each attention as a module by its own name: ``LocalAttention(heads=8, left=64)``."""
+"""Each attention as a module by its own name.
+
+>>> from attention import LocalAttention
+>>> LocalAttention(heads=8, left=16).attend
+Local(left=16, right=64, dropout_rate=0.0, kernel='auto')
+"""
 
 from __future__ import annotations
 
@@ -54,7 +59,7 @@ def named(variant: Any) -> Maker:
     make.__name__ = make.__qualname__ = f"{variant.__name__}Attention"
     make.__doc__ = (
         f"``MultiHead(heads, attention.variants.{variant.__name__}(...))``, a Flax module.\n\n"
-        f"{inspect.getdoc(variant)}"
+        f"{(inspect.getdoc(variant) or '').partition('>>>')[0].rstrip()}\n"
     )
     shared = list(inspect.signature(make).parameters.values())[:-1]
     own = [
