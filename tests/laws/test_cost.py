@@ -47,7 +47,7 @@ def costs(measure, setting, part, lengths):
 PARTS = ["forward", "gradient"]
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ["forward", pytest.param("gradient", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("setting", settings_of(CASES, ("lengths", "edges")))
 def test_multiply_adds(setting, part):
     counted = costs(multiply_adds, setting, part, TRACED)

@@ -39,6 +39,7 @@ def test_tokens_meet_in_them_after_two_layers():
     np.testing.assert_array_equal(changed_by_the_last_token(2, 0), [0, 0, 0, 0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [Softmax(), Longformer(1, 1, first=2), BigBird(2, 1)], ids=str)
 def test_they_are_learned_and_change_nothing_in_a_batch(encoder):
     model, variables = made(encoder=encoder, layers=2, external_tokens=2)
@@ -50,6 +51,7 @@ def test_they_are_learned_and_change_nothing_in_a_batch(encoder):
     assert np.all(np.any(grads["params"]["external_tokens"], axis=1))
 
 
+@pytest.mark.slow
 def test_an_empty_row_stays_finite():
     model, variables = made(encoder=Global(first=1), layers=1, external_tokens=1)
     empty = SOURCE_BS.at[1].set(0)

@@ -331,6 +331,7 @@ def test_heads_that_do_not_divide_the_size_are_told():
         parameters(model_of(heads=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position_bias", [None, ALiBiPositions, RelativePositions])
 @pytest.mark.parametrize("kv_heads", [None, 1])
 def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_heads):
