@@ -90,8 +90,8 @@ class Attend(Protocol):
     may be an empty dict; the other methods take them as plain arrays.
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
     is ``start`` (an empty cache) and ``extend`` (one or more new positions). Where values take two
-    ways, so that ``attend`` is not linear in them, a method ``matrix`` of ``attend``'s arguments
-    but the values gives the weights A_BHQK.
+    ways, so that ``attend`` is not linear in them, a method ``gather`` of ``attend``'s arguments
+    gives all of them those values.
     """
 
     @property

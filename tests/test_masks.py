@@ -440,3 +440,12 @@ def test_a_mask_of_ones_own():
     np.testing.assert_array_equal(see, [[1, 0, 0], [0, 1, 0], [1, 0, 1]])
     with pytest.raises(NotImplementedError, match="Mask must define at"):
         Mask().dense(1, 1)
+
+
+def test_edges_of_narrow_integers_name_many_nodes():
+    edges, length = np.array([[0, 200], [7, 0]]), 300
+    wide, narrow = (
+        Edges(edges.astype(kind), length).dense(length, length) for kind in (int, "uint8")
+    )
+    np.testing.assert_array_equal(narrow, wide)
+    assert narrow.sum() == 2

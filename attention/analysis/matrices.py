@@ -23,7 +23,7 @@ def effective_matrix(
 ) -> jax.Array:
     """A_BHQK with out = A v: what ``attend`` returns where the values are the identity.
 
-    Where values take two ways, as in Longformer, it is the attention's own ``matrix``.
+    Where values take two ways, as in Longformer, it is what the attention's ``gather`` returns.
 
     Args:
       attend: an attention that does not mix channels; all are linear in the values.
@@ -38,11 +38,9 @@ def effective_matrix(
     Returns:
       The weight of key k in the output of query q, [B, H, Q, K].
     """
-    own = getattr(attend, "matrix", None)
-    if own is not None:
-        return own(params, state, q_BQHD, k_BKHD, mask, bias=bias, x_BTM=x_BTM)
     batch, length, heads, _ = k_BKHD.shape
     eye_1K1K = jnp.eye(length, dtype=k_BKHD.dtype)[None, :, None, :]
     v_BKHK = jnp.broadcast_to(eye_1K1K, (batch, length, heads, length))
-    out_BQHK, _ = attend.attend(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
+    gather = getattr(attend, "gather", attend.attend)
+    out_BQHK, _ = gather(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
     return jnp.swapaxes(out_BQHK, 1, 2)

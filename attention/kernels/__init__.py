@@ -28,7 +28,7 @@ from attention.kernels.tiles import Extras
 from attention.masks import Mask, as_mask
 from attention.shapes import check_qkv, check_scores
 
-__all__ = ["KERNELS", "check_heads", "explain", "softmax_attention"]
+__all__ = ["KERNELS", "check_heads", "checked", "explain", "softmax_attention"]
 
 
 def softmax_attention(
@@ -69,7 +69,7 @@ def softmax_attention(
     Cost: (D + E) multiply-adds a head for each pair that the mask shows, and for what its tiles or
     cells hold beside; memory is linear in Q and K.
     """
-    mask, bias = _checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    mask, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate is {dropout_rate}; it needs to be in [0, 1)")
     dropout = dropout_rate > 0.0 and rng is not None
@@ -136,12 +136,12 @@ def explain(
     tiled: possible, and less preferred
     reference: possible, and less preferred
     """
-    mask, bias = _checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    mask, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
     request = _request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropout_rate > 0.0, platform)
     return explained(request, kernel)
 
 
-def _checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None, Bias | None]:
+def checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None, Bias | None]:
     """The mask and the bias as values, if all shapes fit."""
     check_qkv(q, k, v)
     (batch, q_len, heads, _), k_len = q.shape, k.shape[1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attention.kernels.plan import divisor
 from attention.masks import EMPTY, FULL, MIXED, Tiling
 from attention.masks.parts import Part, Run
 from attention.masks.tiling import in_tiles
@@ -49,7 +50,7 @@ class Cells:
         """How many are worked on at a time where ``room`` scores are held, for so many rows."""
         count = len(self.q_first_P)
         most = max(1, min(count, _MOST_TOGETHER, room // (rows * self.q_size * self.keys)))
-        even = max(n for n in range(1, most + 1) if count % n == 0)
+        even = divisor(count, most)
         return even if 2 * even > most else most
 
     @property

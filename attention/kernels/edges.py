@@ -32,12 +32,12 @@ def listed(edges_BP2: Any, nodes: int, *, loops: bool) -> Pairs:
     """The pairs of a list in any order, with repetitions.
 
     Args:
-      edges_BP2: (query, key) of each; what is below zero or not below ``nodes`` is no pair.
+      edges_BP2: (query, key) of each, int32 at least; below zero or not below ``nodes`` is no
+        pair.
       nodes: how many nodes there are.
       loops: whether every node is paired with itself too.
     """
     edges_BP2 = jnp.asarray(edges_BP2)
-    edges_BP2 = edges_BP2.astype(jnp.promote_types(edges_BP2.dtype, jnp.int32))
     there_BP1 = ((edges_BP2 >= 0) & (edges_BP2 < nodes)).all(axis=-1, keepdims=True)
     edges_BP2 = jnp.where(there_BP1, edges_BP2, nodes)
     if loops:

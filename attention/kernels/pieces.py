@@ -11,6 +11,7 @@ from jax import lax
 
 from attention.kernels.cells import Cells, Cut, cut
 from attention.kernels.orders import ordered
+from attention.kernels.plan import divisor
 from attention.kernels.tiles import Extras
 from attention.kernels.visits import Cell, joined
 from attention.masks.parts import Part
@@ -133,7 +134,7 @@ def by_batch(
     batch, heads = arrays[0].shape[0], arrays[0].shape[2]
     largest = max((c.q_size * c.keys for c in piece.cut.cells), default=1)
     room = piece.room // largest  # rows at a time
-    group = max(n for n in range(1, max(1, min(batch, room // heads)) + 1) if batch % n == 0)
+    group = divisor(batch, room // heads)
     if group == batch:
         return _by_heads(body, piece, room // batch, *arrays)
 
@@ -168,7 +169,7 @@ def _by_heads(
     Heads are the third of four axes, and the second of three, in arrays and results.
     """
     heads = piece.heads
-    group = max(n for n in range(1, max(1, min(heads, room)) + 1) if heads % n == 0)
+    group = divisor(heads, room)
     if group == heads:
         return body(piece, *arrays)
 

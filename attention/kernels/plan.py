@@ -31,6 +31,11 @@ class Limits:
     edge: int = 96
 
 
+def divisor(count: int, most: int) -> int:
+    """The greatest divisor of ``count`` up to ``most``; 1 where that is below 1."""
+    return max(n for n in range(1, max(1, min(count, most)) + 1) if count % n == 0)
+
+
 _LIMITS = {"cpu": Limits(512, 2**20)}  # 4 MiB of float32, as the caches like it
 _ACCELERATOR = Limits(512, 2**26, least=128, visit=2**20)
 
@@ -99,8 +104,7 @@ def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: in
     if k_len % tiling.k_size:  # the last keys of the last tile are none
         blocks[:, -1] = np.minimum(blocks[:, -1], MIXED)
     tile = tiling.q_size * tiling.k_size
-    most = max(1, limits.scores // tile)
-    group = max(g for g in range(1, min(rows, most) + 1) if rows % g == 0)
+    group = divisor(rows, limits.scores // tile)
     full_P2, mixed_P2 = (np.argwhere(blocks == kind).astype(np.int32) for kind in (FULL, MIXED))
     return Plan(tiling, group, full_P2, mixed_P2)
 

@@ -32,11 +32,11 @@ class Cell(NamedTuple):
         """The queries of an array with all of them along ``axis``."""
         return joined([_cut_out(x, q, cells.q_size, axis) for q, _ in self.firsts(cells)], 0)
 
-    def k_of(self, x: jax.Array, cells: Cells, axis: int = 1) -> jax.Array:
+    def k_of(self, x_BK: jax.Array, cells: Cells) -> jax.Array:
         """The keys, piece after piece."""
         return joined(
             [
-                joined([_cut_out(x, first, cells.k_size, axis) for first in firsts], axis)
+                joined([_cut_out(x_BK, first, cells.k_size, 1) for first in firsts], 1)
                 for _, firsts in self.firsts(cells)
             ],
             0,

@@ -47,8 +47,13 @@ class Edges(Mask):
             if length not in (None, self.nodes):
                 raise ValueError(f"Edges has {self.nodes} nodes; attention has {length} {what}")
 
-    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+    def pairs(self) -> jax.Array:
+        """The edges in integers wide enough for the number of nodes, whatever they came in."""
         edges_BE2 = jnp.asarray(self.edges_BE2)
+        return edges_BE2.astype(jnp.promote_types(edges_BE2.dtype, jnp.int32))
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        edges_BE2 = self.pairs()
 
         def adjacency(edges_E2: jax.Array) -> jax.Array:
             ends = jnp.where(edges_E2 < 0, self.nodes, edges_E2)

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention import masks
-from attention.kernels import softmax_attention
-from attention.shapes import Abilities, Tree, check_one_sequence
+from attention.shapes import Abilities, Tree
 from attention.variants import pattern
 
 
@@ -85,28 +84,13 @@ class BigBird:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        pattern.check_both_ways(self, mask)
         if k_BKHD.shape[1] > self.length:
             raise ValueError(
                 f"BigBird(length={self.length}): sequences have {k_BKHD.shape[1]} tokens; "
                 f"give length={k_BKHD.shape[1]} or more"
             )
-        mask = masks.as_mask(mask)
-        out_BQHE = softmax_attention(
-            q_BQHD,
-            k_BKHD,
-            v_BKHE,
-            mask & self.pattern(true_lengths(mask, k_BKHD.shape[1])),
-            bias=bias,
-            dropout_rate=self.dropout_rate,
-            rng=rng,
-            kernel=self.kernel,
-        )
-        return out_BQHE, state
-
-    def reach(self) -> None:
-        """It is not causal."""
+        own = self.pattern(true_lengths(masks.as_mask(mask), k_BKHD.shape[1]))
+        return pattern.attend_under(self, own, q_BQHD, k_BKHD, v_BKHE, mask, bias, rng), state
 
 
 def true_lengths(mask: masks.Mask, length: int) -> jax.Array:

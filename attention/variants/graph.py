@@ -10,24 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from attention.kernels import checked, softmax_attention
 from attention.kernels import edges as over_edges
-from attention.kernels import softmax_attention
 from attention.kernels.dropped import draw
-from attention.kernels.heads import check_heads
 from attention.kernels.rows import lined_up, zero_padding
 from attention.kernels.sharded import over_mesh
 from attention.masks import And, Edges, Everything, Mask, Window, as_mask, conjuncts
-from attention.shapes import (
-    Abilities,
-    Named,
-    Sizes,
-    Tree,
-    accumulator,
-    check_one_sequence,
-    check_qkv,
-    check_scores,
-)
-from attention.variants.pattern import check_both_ways
+from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_one_sequence
+from attention.variants import pattern
 
 SCORES = ("gat", "dot")
 
@@ -75,6 +65,8 @@ class Graph:
     slope: float = 0.2
     self_loops: bool = True
     dropout_rate: float = 0.0
+
+    start, extend = pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -129,12 +121,6 @@ class Graph:
         attend = self._complete if edges is None else functools.partial(self._listed, edges)
         return attend(q_BTHD, k_BTHD, v_BTHE, others, rng).astype(v_BKHE.dtype), state
 
-    def start(self, *arguments: Any, **options: Any) -> Any:
-        """There is no order in which nodes could come one by one."""
-        raise NotImplementedError("Graph cannot decode from a cache; use Local or Softmax")
-
-    extend = start
-
     def _listed(
         self,
         edges: Edges,
@@ -166,7 +152,7 @@ class Graph:
                 s_BPH, at_key(v), pairs.q_BP, see_BPH, nodes, factors_BPH=factors_BPH
             )
 
-        extras = (edges.edges_BE2, lined_up(mask, nodes, nodes), dropped)
+        extras = (edges.pairs(), lined_up(mask, nodes, nodes), dropped)
         return over_mesh(compute, q_BTHD, k_BTHD, v_BTHE, extras)
 
     def _scores(self, q_BPHD: jax.Array, k_BPHD: jax.Array) -> jax.Array:
@@ -202,9 +188,8 @@ class Graph:
         )
 
     def _check(self, q_BQHD: Any, k_BKHD: Any, v_BKHE: Any, mask: Any, bias: Any) -> None:
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
         check_one_sequence(self, q_BQHD, k_BKHD)
-        check_both_ways(self, mask, "edges lead both ways")
+        pattern.check_both_ways(self, mask, "edges lead both ways")
         if q_BQHD.shape[2] != k_BKHD.shape[2]:
             raise NotImplementedError(
                 f"Graph cannot share {k_BKHD.shape[2]} heads of keys among {q_BQHD.shape[2]} of "
@@ -212,16 +197,7 @@ class Graph:
             )
         if bias is not None:
             raise NotImplementedError("Graph cannot add a bias to its scores; use Softmax")
-        batch, nodes, heads, _ = q_BQHD.shape
-        as_mask(mask).check(nodes, nodes)
-        check_heads(as_mask(mask), heads)
-        one, scores = jnp.zeros((1, 1, 1, 1), jnp.int32), (batch, heads, nodes, nodes)
-        for part in conjuncts(as_mask(mask)):
-            if isinstance(part, Edges):
-                check_scores("mask", (len(part.edges_BE2), 1, nodes, nodes), scores)
-            else:
-                shape = jax.eval_shape(lambda part=part: part.at(one, one)).shape
-                check_scores("mask", (*shape[:2], nodes, nodes), scores)
+        checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
 
     def _parts(self, mask: Any) -> tuple[Edges | None, Mask]:
         """The edges, if there are any, and the rest of the mask."""

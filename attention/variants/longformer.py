@@ -114,23 +114,21 @@ class Longformer:
             pattern.check_both_ways(self, mask)
         return self._gather(params, q_BQHD, k_BKHD, v_BKHE, None, mask, bias, x_BTM, rng), state
 
-    def matrix(
+    def gather(
         self,
         params: Tree,
         state: Tree,
         q_BQHD: jax.Array,
         k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
         mask: Any,
         *,
         bias: Any = None,
         x_BTM: jax.Array | None = None,
-    ) -> jax.Array:
-        """The weight of key k in the output of query q, [B, H, Q, K], whichever value it has."""
-        eye_BKHK = jnp.eye(k_BKHD.shape[1], dtype=k_BKHD.dtype)[None, :, None]
-        eye_BKHK = jnp.broadcast_to(eye_BKHK, (*k_BKHD.shape[:3], k_BKHD.shape[1]))
-        inputs = q_BQHD, k_BKHD, eye_BKHK, eye_BKHK
-        out_BQHK = self._gather(params, *inputs, mask, bias, x_BTM, None)
-        return jnp.swapaxes(out_BQHK, 1, 2)
+    ) -> tuple[jax.Array, Tree]:
+        """As ``attend``, but that global tokens gather ``v`` too, not values of their own."""
+        inputs = q_BQHD, k_BKHD, v_BKHE, v_BKHE
+        return self._gather(params, *inputs, mask, bias, x_BTM, None), state
 
     def pattern(self, heads: int) -> masks.Mask:
         """Who may look at whom."""

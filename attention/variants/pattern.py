@@ -59,20 +59,34 @@ def attend(
     rng: jax.Array | None = None,
 ) -> tuple[jax.Array, Tree]:
     """Gathers values; ``rng`` given means training (dropout)."""
-    check_one_sequence(self, q_BQHD, k_BKHD)
-    if self.abilities.causal == "no":
-        check_both_ways(self, mask)
-    out_BQHE = softmax_attention(
+    own = self.pattern(q_BQHD.shape[2])
+    return attend_under(self, own, q_BQHD, k_BKHD, v_BKHE, mask, bias, rng), state
+
+
+def attend_under(
+    attend: Any,
+    own: Mask,
+    q_BQHD: jax.Array,
+    k_BKHD: jax.Array,
+    v_BKHE: jax.Array,
+    mask: Any,
+    bias: Any,
+    rng: jax.Array | None,
+) -> jax.Array:
+    """Softmax attention of one sequence under a mask and a variant's own."""
+    check_one_sequence(attend, q_BQHD, k_BKHD)
+    if attend.abilities.causal == "no":
+        check_both_ways(attend, mask)
+    return softmax_attention(
         q_BQHD,
         k_BKHD,
         v_BKHE,
-        as_mask(mask) & self.pattern(q_BQHD.shape[2]),
+        as_mask(mask) & own,
         bias=bias,
-        dropout_rate=self.dropout_rate,
+        dropout_rate=attend.dropout_rate,
         rng=rng,
-        kernel=self.kernel,
+        kernel=attend.kernel,
     )
-    return out_BQHE, state
 
 
 def start(
