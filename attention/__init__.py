@@ -5,6 +5,7 @@ from attention.kernels import softmax_attention
 from attention.models.transformer import Transformer
 from attention.modules.multi_head import MultiHead
 from attention.modules.named import (
+    AdditiveAttention,
     AxialAttention,
     BigBirdAttention,
     DilatedAttention,
@@ -16,11 +17,13 @@ from attention.modules.named import (
     LongformerAttention,
     PatternedAttention,
     PerHeadAttention,
+    ReLUAttention,
     SoftmaxAttention,
     StridedAttention,
 )
 
 __all__ = [
+    "AdditiveAttention",
     "AxialAttention",
     "BigBirdAttention",
     "DilatedAttention",
@@ -33,6 +36,7 @@ __all__ = [
     "MultiHead",
     "PatternedAttention",
     "PerHeadAttention",
+    "ReLUAttention",
     "SoftmaxAttention",
     "StridedAttention",
     "Transformer",

@@ -46,6 +46,8 @@ Config = Mapping[str, Any]
 
 ATTENTIONS: dict[str, type] = {
     "softmax": variants.Softmax,
+    "additive": variants.Additive,
+    "relu": variants.ReLU,
     "local": variants.Local,
     "dilated": variants.Dilated,
     "strided": variants.Strided,

@@ -70,6 +70,7 @@ def named(variant: Any) -> Maker:
     return make
 
 
+AdditiveAttention = named(variants.Additive)
 AxialAttention = named(variants.Axial)
 BigBirdAttention = named(variants.BigBird)
 DilatedAttention = named(variants.Dilated)
@@ -81,5 +82,6 @@ LocalAttention = named(variants.Local)
 LongformerAttention = named(variants.Longformer)
 PatternedAttention = named(variants.Patterned)
 PerHeadAttention = named(variants.PerHead)
+ReLUAttention = named(variants.ReLU)
 SoftmaxAttention = named(variants.Softmax)
 StridedAttention = named(variants.Strided)

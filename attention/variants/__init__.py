@@ -1,5 +1,6 @@
 """The attentions, one paper a file: pure JAX, no Flax."""
 
+from attention.variants.additive import Additive
 from attention.variants.bigbird import BigBird
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
@@ -10,10 +11,12 @@ from attention.variants.local import Local
 from attention.variants.longformer import Longformer
 from attention.variants.patterned import Patterned
 from attention.variants.per_head import PerHead
+from attention.variants.relu import ReLU
 from attention.variants.softmax import Softmax
 from attention.variants.strided import Strided
 
 __all__ = [
+    "Additive",
     "Axial",
     "BigBird",
     "Dilated",
@@ -25,6 +28,7 @@ __all__ = [
     "Longformer",
     "Patterned",
     "PerHead",
+    "ReLU",
     "Softmax",
     "Strided",
 ]

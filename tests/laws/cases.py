@@ -24,6 +24,7 @@ from attention.variants import Local, Softmax
 from tests.laws.case import Case
 from tests.laws.graphs import GRAPHS
 from tests.laws.patterns import PATTERNS
+from tests.laws.scores import SCORES
 from tests.laws.sparse import SPARSE
 from tests.reference.attention import local_attention, multi_head, softmax_attention
 from tests.reference.positions import rotate
@@ -92,6 +93,7 @@ CASES = [
     ),
     *PATTERNS,
     *SPARSE,
+    *SCORES,
     *GRAPHS,
 ]
 

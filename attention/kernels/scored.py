@@ -1,0 +1,132 @@
+"""Attention of any score and any normaliser, some queries at a time.
+
+For scores that are not products, and weights that are no softmax: a block of queries is scored
+against all keys, and the backward pass makes the scores again, so that memory is linear in Q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from attention.biases import Bias, as_bias
+from attention.kernels.cache import finite, written
+from attention.kernels.dropped import draw
+from attention.kernels.heads import check_heads
+from attention.kernels.plan import limits
+from attention.kernels.rows import lined_up, zero_padding
+from attention.kernels.sharded import over_mesh
+from attention.kernels.tiles import Extras
+from attention.masks import Causal, as_mask
+from attention.shapes import Tree, accumulator, check_qkv, check_scores
+
+# score(q_BQHX, k_BKHX, own) -> s_BHQK, at least float32; ``own`` has arrays of four axes, the heads
+# second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
+Score = Callable[[jax.Array, jax.Array, Tree], jax.Array]
+Weights = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def scored_attention(
+    score: Score,
+    weights: Weights,
+    q_BQHX: jax.Array,
+    k_BKHX: jax.Array,
+    v_BKHE: jax.Array,
+    mask: Any,
+    *,
+    own: Tree = None,
+    bias: Any = None,
+    dropout_rate: float = 0.0,
+    rng: jax.Array | None = None,
+) -> jax.Array:
+    """weights(score(q, k) + bias) v under a mask.
+
+    Args:
+      score, weights: see ``Score`` and ``Weights``.
+      q_BQHX, k_BKHX, v_BKHE: queries, keys and values; padding in them may be anything.
+      mask: who may look at whom.
+      own: what the score needs beside them.
+      bias: added to the scores: a Bias, or an array broadcastable to [B, H, Q, K].
+      dropout_rate: share of weights dropped where there is an rng.
+      rng: a typed key; given means training.
+
+    Returns:
+      out_BQHE in v's dtype; a query that sees nothing gets zeros.
+    """
+    check_qkv(q_BQHX, k_BKHX, v_BKHE)
+    mask, bias = as_mask(mask), as_bias(bias)
+    (batch, q_len, heads, _), k_len = q_BQHX.shape, k_BKHX.shape[1]
+    check_heads(mask, heads)
+    for name, value in (("mask", mask), ("bias", bias)):
+        if value is not None:
+            made = jax.eval_shape(lambda value=value: value.dense(q_len, k_len))
+            check_scores(name, made.shape, (batch, heads, q_len, k_len))
+    q_BQHX, k_BKHX, v_BKHE = zero_padding(q_BQHX, k_BKHX, v_BKHE, mask)
+    dropped = None
+    if rng is not None and dropout_rate > 0.0:
+        dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len))
+    block = max(1, min(q_len, limits().scores // (batch * heads * k_len)))
+    padded = -(-q_len // block) * block
+    extras = lined_up(Extras(mask, bias, dropped), padded, k_len), own
+    q_BQHX = jnp.pad(q_BQHX, ((0, 0), (0, padded - q_len), (0, 0), (0, 0)))
+
+    def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
+        (mask, bias, dropped), own = extras
+        dtype = accumulator(jnp.result_type(q, k, v))
+
+        @jax.checkpoint
+        def of_block(q_BCHX: jax.Array, k: jax.Array, v: jax.Array, first: Any) -> jax.Array:
+            s_BHCK = score(q_BCHX, k, own).astype(dtype)
+            if bias is not None:
+                s_BHCK += bias.tile(first, 0, block, k_len).astype(dtype)
+            see = jnp.broadcast_to(mask.tile(first, 0, block, k_len), s_BHCK.shape)
+            w_BHCK = weights(s_BHCK, see)
+            if dropped is not None:
+                w_BHCK *= dropped.tile(first, 0, block, k_len).astype(dtype)
+            return jnp.einsum(
+                "BHCK,BKHE->BCHE", w_BHCK.astype(v.dtype), v, preferred_element_type=dtype
+            ).astype(v.dtype)
+
+        if block == padded:
+            return of_block(q, k, v, 0)
+        firsts = jnp.arange(0, padded, block)
+        q_NBCHX = jnp.moveaxis(q.reshape(len(q), -1, block, *q.shape[2:]), 1, 0)
+        out_NBCHE = lax.map(lambda x: of_block(x[0], k, v, x[1]), (q_NBCHX, firsts))
+        return jnp.moveaxis(out_NBCHE, 0, 1).reshape(len(q), padded, *out_NBCHE.shape[3:])
+
+    return over_mesh(compute, q_BQHX, k_BKHX, v_BKHE, extras)[:, :q_len]
+
+
+def extend(
+    score: Score,
+    weights: Weights,
+    cache: Tree,
+    q_BQHX: jax.Array,
+    k_BQHX: jax.Array,
+    v_BQHE: jax.Array,
+    mask: Any,
+    *,
+    own: Tree = None,
+    bias: Any = None,
+) -> tuple[jax.Array, Tree]:
+    """Appends Q positions to a cache of all, and attends from them causally, under a mask."""
+    new, length = q_BQHX.shape[1], cache["k_BHKD"].shape[2]
+    at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
+    k_BHKX = written(cache["k_BHKD"], k_BQHX, at_BQ)
+    v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
+    kept = {"k_BHKD": k_BHKX, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
+    q_pos, k_pos = at_BQ[:, None, :, None], jnp.arange(length)[None, None, None, :]
+    s_BHQK = score(q_BQHX, k_BHKX.swapaxes(1, 2), own)
+    if bias is not None:
+        s_BHQK += (bias.at(q_pos, k_pos) if isinstance(bias, Bias) else bias).astype(s_BHQK.dtype)
+    see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos)
+    w_BHQK = weights(s_BHQK, jnp.broadcast_to(see_BHQK, s_BHQK.shape))
+    v_BHKE = finite(v_BHKE, see_BHQK)
+    out_BQHE = jnp.einsum(
+        "BHQK,BHKE->BQHE", w_BHQK.astype(v_BHKE.dtype), v_BHKE, preferred_element_type=s_BHQK.dtype
+    )
+    return out_BQHE.astype(v_BQHE.dtype), kept

@@ -1,0 +1,101 @@
+"""ReLU attention: Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from attention.kernels import cache as cache_of_heads
+from attention.kernels import scored
+from attention.shapes import Abilities, Sizes, Tree, accumulator
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """relu(q kᵀ / sqrt(D)) / L · v (section 3), L the number of keys that a query may see.
+
+    The paper divides by the sequence's length; under a mask we take the visible keys for it, so
+    that padding changes nothing.
+
+    Attributes:
+      dropout_rate: share of attention weights dropped in training.
+
+    Cost: Q·K·(D + E) multiply-adds a head; a cached step is linear in the prefix.
+
+        >>> x_BTHD = jnp.ones((1, 3, 2, 4))
+        >>> ReLU().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 3, 2, 4)
+    """
+
+    dropout_rate: float = 0.0
+
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="exact", cross=True, bias=True, decoding="cached"
+    )
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
+        """No parameters and no state."""
+        return {}, {}
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values; ``rng`` given means training (dropout)."""
+        out_BQHE = scored.scored_attention(
+            _score,
+            _weights,
+            q_BQHD,
+            k_BKHD,
+            v_BKHE,
+            mask,
+            bias=bias,
+            dropout_rate=self.dropout_rate,
+            rng=rng,
+        )
+        return out_BQHE, state
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree:
+        """Room for ``length`` keys and values."""
+        return cache_of_heads.empty(sizes, batch, length, dtype)
+
+    def extend(
+        self,
+        params: Tree,
+        state: Tree,
+        cache: Tree,
+        q_BQHD: jax.Array,
+        k_BQHD: jax.Array,
+        v_BQHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Appends Q positions to the cache and attends from them, causally."""
+        return scored.extend(_score, _weights, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)
+
+
+def _score(q_BQHD: jax.Array, k_BKHD: jax.Array, own: Tree) -> jax.Array:
+    dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD))
+    s_BHQK = jnp.einsum("BQHD,BKHD->BHQK", q_BQHD, k_BKHD, preferred_element_type=dtype)
+    return s_BHQK / math.sqrt(q_BQHD.shape[-1])
+
+
+def _weights(s_BHQK: jax.Array, see_BHQK: jax.Array) -> jax.Array:
+    visible_BHQ1 = see_BHQK.sum(axis=-1, keepdims=True)
+    return jnp.where(see_BHQK, jax.nn.relu(s_BHQK), 0) / jnp.maximum(visible_BHQ1, 1)

@@ -1,0 +1,31 @@
+"""The cases of attentions whose scores are no products, or whose weights no softmax."""
+
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from attention.kernels.plan import Limits
+from attention.variants import Additive, ReLU
+from tests.laws.case import Case
+from tests.reference import scores
+
+
+@dataclass(frozen=True)
+class SmallBlocks(Additive):
+    """Many blocks of queries and of keys on short sequences."""
+
+    def attend(self, *arguments: Any, **options: Any) -> Any:
+        small = Limits(side=16, scores=120, unit=4)
+        with (
+            mock.patch("attention.kernels.scored.limits", return_value=small),
+            mock.patch("attention.variants.additive._TILE", 200),
+        ):
+            return super().attend(*arguments, **options)
+
+
+SCORES = [
+    Case("additive", Additive(), scores.additive, temporary_bytes=1.0),
+    Case("additive-small-blocks", SmallBlocks(hidden=3, dropout_rate=0.2), scores.additive,
+         lengths=(17, 1, 23), temporary_bytes=2.0),
+    Case("relu", ReLU(), scores.relu, sums_to_one=False, temporary_bytes=1.0),
+]  # fmt: skip
