@@ -49,8 +49,8 @@ class Abilities:
       cross: queries and keys may come from two sequences.
       bias: an additive bias on the scores is understood.
       decoding: "cached" one step at a time, "recompute" the prefix at each step, or "no".
-      projections: queries, keys and values projected "apart"; "shared" queries and keys; or "one"
-        projection for all three.
+      projections: queries, keys and values projected "apart"; "shared" queries and keys; "one"
+        projection for all three; or "values" alone, which then stand for queries and keys too.
       grouped: fewer key and value heads than queries' are taken as they are, k_BKGD and v_BKGE; for
         others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
@@ -62,7 +62,7 @@ class Abilities:
     cross: bool
     bias: bool
     decoding: Literal["cached", "recompute", "no"]
-    projections: Literal["apart", "shared", "one"] = "apart"
+    projections: Literal["apart", "shared", "one", "values"] = "apart"
     grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
@@ -89,9 +89,9 @@ class Attend(Protocol):
     ``init`` makes trained parameters and untrained state, trees of ``Named`` leaves of which either
     may be an empty dict; the other methods take them as plain arrays.
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
-    is ``start`` (an empty cache) and ``extend`` (one or more new positions). Where values take two
-    ways, so that ``attend`` is not linear in them, a method ``gather`` of ``attend``'s arguments
-    gives all of them those values.
+    is ``start`` (an empty cache) and ``extend`` (one or more new positions, for which ``x_BTM`` has
+    the layer's input). Where values take two ways, so that ``attend`` is not linear in them, a
+    method ``gather`` of ``attend``'s arguments gives all of them those values.
     """
 
     @property
@@ -128,6 +128,39 @@ class Attend(Protocol):
         mask: Any,
         *,
         bias: Any = None,
+        x_BTM: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]: ...
+
+
+@runtime_checkable
+class Mixer(Protocol):
+    """A way for positions to mix without queries and keys: a frozen, hashable value.
+
+    As ``Attend``, but that ``mix`` takes and returns features of the model's size. Padding in its
+    input is zero, and is to be in its output; the mask says no more than ``masks.plainly`` reads.
+    """
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]: ...
+
+    def mix(
+        self,
+        params: Tree,
+        state: Tree,
+        x_BTM: jax.Array,
+        mask: Any,
+        *,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]: ...
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree: ...
+
+    def extend(
+        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
     ) -> tuple[jax.Array, Tree]: ...
 
 

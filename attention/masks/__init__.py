@@ -26,6 +26,7 @@ from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
+from attention.masks.plain import Plain, plainly
 from attention.masks.strided import Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions
@@ -52,6 +53,7 @@ __all__ = [
     "Not",
     "Or",
     "PerHead",
+    "Plain",
     "RandomBlocks",
     "Segments",
     "Strided",
@@ -61,5 +63,6 @@ __all__ = [
     "as_mask",
     "conjuncts",
     "dense_positions",
+    "plainly",
     "positions_of",
 ]

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from attention.modules.dropout import Dropout
+from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
-from attention.shapes import Tree
+from attention.shapes import Mixer, Tree
 
 Make = Callable[..., nn.Module]  # makes a fresh module, so that no two layers share parameters
 
@@ -134,5 +135,7 @@ def multi_head(
     rotary: Any = None,
     dtype: Any = jnp.float32,
 ) -> Make:
-    """A maker of ``MultiHead`` layers of these hyperparameters."""
+    """A maker of layers of these hyperparameters: ``MultiHead``, or ``Mixing`` for a mixer."""
+    if isinstance(attend, Mixer):
+        return lambda: Mixing(heads, attend, dtype)
     return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype, kv_heads=kv_heads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
-from attention.masks import as_mask
+from attention.masks import Causal, Lengths, as_mask
+from attention.modules import prefix
 from attention.modules.own import Own
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
@@ -24,8 +26,8 @@ class MultiHead(nn.Module):
 
     The parameters have the names and shapes of flax's ``MultiHeadDotProductAttention``; where the
     attention shares projections, ``query`` makes the keys too, or also the values, and there is no
-    ``key``, or ``value``. Training (dropout) is on when an rng named "dropout" is given to
-    ``apply``.
+    ``key``, or ``value``; one that has values alone has no ``query``. Training (dropout) is on when
+    an rng named "dropout" is given to ``apply``.
 
     Attributes:
       heads: number of heads H; must divide ``features``.
@@ -64,7 +66,8 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot take rotary positions, since it projects the "
                 "layer's input by itself too; use rotary=None, with sinusoidal or learned positions"
             )
-        self.query = ToHeads(self.heads, self.features, self.dtype)
+        if projections != "values":
+            self.query = ToHeads(self.heads, self.features, self.dtype)
         if projections == "apart":
             self.key = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
         if projections != "one":
@@ -127,6 +130,13 @@ class MultiHead(nn.Module):
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
+        if self.attend.abilities.decoding == "recompute":
+            warnings.warn(
+                f"{type(self.attend).__name__} works out the prefix again at each step of "
+                "decoding; what it selects there can differ from training, which saw later tokens",
+                stacklevel=2,
+            )
+            return prefix.empty(batch, length, model_size, self.dtype)
         if self.attend.abilities.decoding != "cached":
             raise NotImplementedError(
                 f"{type(self.attend).__name__} cannot decode from a cache; "
@@ -147,14 +157,21 @@ class MultiHead(nn.Module):
     ) -> tuple[jax.Array, Tree]:
         """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached."""
         self._check_bias(bias)
+        if self.attend.abilities.decoding == "recompute":
+            cache, at_BQ = prefix.appended(cache, x_BQM)
+            so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
+            out_BTM = self(cache["x_BTM"], mask=so_far, bias=bias)
+            return jnp.take_along_axis(out_BTM, at_BQ[..., None], axis=1), cache
         q_BQHD, k_BQHD, v_BQHE = self._shared(*self._project(x_BQM, pos_BQ))
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
         out_BQHE, cache = self.attend.extend(
-            params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias
+            params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias, x_BTM=x_BQM
         )
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
+        if self.attend.abilities.projections == "values":
+            return (self.value(x_BTM),) * 3
         q_BTHD = self.query(x_BTM)
         k_BTHD, v_BTHE = self._keys_and_values(x_BTM, q_BTHD)
         if self.rotary is not None:

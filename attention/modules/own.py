@@ -5,18 +5,18 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from attention.shapes import Attend, Named, Sizes, Tree
+from attention.shapes import Attend, Mixer, Named, Sizes, Tree
 
 STATE = "attention_state"  # the collection of state: no gradient, no decay, no optimiser slot
 
 
 class Own(nn.Module):
-    """Makes an Attend's parameters and state, where it has any, and keeps its state.
+    """Makes an Attend's (or a Mixer's) parameters and state, where it has any, and keeps its state.
 
     State is written back only where the caller makes its collection mutable, as training does.
     """
 
-    attend: Attend
+    attend: Attend | Mixer
 
     @nn.compact
     def __call__(self, sizes: Sizes) -> tuple[Tree, Tree]:

@@ -108,6 +108,7 @@ class Additive:
         mask: Any,
         *,
         bias: Any = None,
+        x_BTM: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally."""
         q_BQHR, k_BQHR = _hidden(q_BQHD, params["query"]), _hidden(k_BQHD, params["key"])

@@ -86,6 +86,7 @@ class Fixed:
         mask: Any,
         *,
         bias: Any = None,
+        x_BTM: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Attends causally to the summaries, the ring and the new positions; then keeps these."""
         ring, summaries = cache["ring"], cache["summaries"]

@@ -110,6 +110,7 @@ def extend(
     mask: Any,
     *,
     bias: Any = None,
+    x_BTM: jax.Array | None = None,
 ) -> tuple[jax.Array, Tree]:
     """Attends causally from Q new positions to what is kept and to themselves; keeps them."""
     _check_cached(self)

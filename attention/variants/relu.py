@@ -85,6 +85,7 @@ class ReLU:
         mask: Any,
         *,
         bias: Any = None,
+        x_BTM: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally."""
         return scored.extend(_score, _weights, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)

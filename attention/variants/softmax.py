@@ -84,6 +84,7 @@ class Softmax:
         mask: Any,
         *,
         bias: Any = None,
+        x_BTM: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally."""
         return cache_of_heads.extend(cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)

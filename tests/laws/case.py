@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import flax.linen as nn
+
 from attention import MultiHead
 from attention.masks import Mask
-from attention.shapes import Attend, Sizes
+from attention.modules.mixing import Mixing
+from attention.shapes import Attend, Mixer, Sizes
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class Case:
       reference: float64 NumPy, called as ``reference(q, k, v, see=see, bias=bias)``, with key and
         value heads repeated to the queries'; and with ``params=``, ``state=`` and ``x_BTM=`` where
         the attention has any. Of a case with a ``module``: ``reference(params, x, memory, see)``.
-      module: makes the MultiHead in which it is tested, given heads, attend, features and dtype;
-        None tests the attention alone (law 5 puts it into a MultiHead all the same).
+      module: makes the layer in which it is tested, given heads, attend, features and dtype; None
+        tests the attention alone (law 5 puts it into a MultiHead all the same). For mixers, which
+        are tested in layers only, see ``mixing``.
       sizes: to draw from; odd numbers of heads among them. Heads are of keys and values.
       lengths: to draw from, in tokens; no multiples of a block.
       groups: heads of queries for one head of keys and values.
@@ -35,14 +39,15 @@ class Case:
         what the mask given shows, bool [B, H, Q, K].
       linear: whether all values come from v, so that the output is linear in it.
       sums_to_one: whether the weights of a row do.
+      grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
     """
 
     name: str
-    attend: Attend
+    attend: Attend | Mixer
     reference: Callable
-    module: Callable[..., MultiHead] | None = None
+    module: Callable[..., nn.Module] | None = None
     sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
     lengths: tuple[int, ...] = (7, 1, 10)
     groups: int = 1
@@ -54,6 +59,7 @@ class Case:
     pattern: Mask | Callable[[Any], Mask] | None = None
     linear: bool = True
     sums_to_one: bool = True
+    grown: Callable[[int], Attend | Mixer] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
 
@@ -75,3 +81,8 @@ class Case:
         if self.module is not None:
             return self
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
+
+
+def mixing(heads: int, attend: Mixer, features: int, dtype: Any) -> Mixing:
+    """The layer of a mixer, as ``Case.module``."""
+    return Mixing(heads, attend, dtype)

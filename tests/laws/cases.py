@@ -22,10 +22,15 @@ from attention.positions import Rotary
 from attention.shapes import Sizes
 from attention.variants import Local, Softmax
 from tests.laws.case import Case
+from tests.laws.clustered import CLUSTERED
+from tests.laws.fewer import FEWER
 from tests.laws.graphs import GRAPHS
+from tests.laws.linear import LINEAR
+from tests.laws.mixers import MIXERS
 from tests.laws.patterns import PATTERNS
 from tests.laws.scores import SCORES
 from tests.laws.sparse import SPARSE
+from tests.laws.synthetic import SYNTHETIC
 from tests.reference.attention import local_attention, multi_head, softmax_attention
 from tests.reference.positions import rotate
 
@@ -95,6 +100,11 @@ CASES = [
     *SPARSE,
     *SCORES,
     *GRAPHS,
+    *CLUSTERED,
+    *FEWER,
+    *LINEAR,
+    *SYNTHETIC,
+    *MIXERS,
 ]
 
 ALONE = [case for case in CASES if case.module is None]

@@ -138,7 +138,7 @@ def compiled_grad(case: Case, sizes: Sizes) -> Callable:
 
 
 def qkv(inputs: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-    q = inputs["q"]
+    q = inputs.get("q", inputs.get("v"))  # values alone stand for all three
     k = inputs.get("k", q)
     return q, k, inputs.get("v", k)
 
@@ -177,7 +177,9 @@ def draw(
         if place == "cross":
             inputs["memory"] = normal(batch, k_len, sizes.model_size)
     else:
-        inputs = {"q": normal(batch, q_len, heads, sizes.size)}
+        inputs = {}
+        if case.attend.abilities.projections != "values":
+            inputs["q"] = normal(batch, q_len, heads, sizes.size)
         if case.attend.abilities.projections == "apart":
             inputs["k"] = normal(batch, k_len, sizes.heads, sizes.size)
         if case.attend.abilities.projections != "one":
@@ -219,9 +221,9 @@ def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
         layer = layer_of(case, sizes, "float32")
         x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
         variables = dict(nn.meta.unbox(jax.jit(layer.init)(rng, x_BTM)))
-        variables["params"] = jax.tree.map(noisy, variables["params"])
-        out = variables["params"]["out"]
-        out["bias"] = jnp.zeros_like(out["bias"])
+        variables["params"] = jax.tree.map(noisy, variables.get("params", {}))
+        if out := variables["params"].get("out"):
+            out["bias"] = jnp.zeros_like(out["bias"])
     return to_float64(variables) if jnp.dtype(dtype) == "float64" else variables
 
 

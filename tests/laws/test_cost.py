@@ -4,6 +4,8 @@ Multiply-adds are traced at 1k, 4k and 16k tokens. Temporary bytes need compilin
 where a mask is a constant of the program: 1k, 2k and 4k tokens. Nothing is run.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -39,8 +41,16 @@ def arguments(drawn):
     )
 
 
+def grown(setting, length):
+    """The setting with its attention made for a length, where that matters."""
+    case = setting.case
+    if case.grown is None:
+        return setting
+    return setting._replace(case=replace(case, attend=case.grown(length)))
+
+
 def costs(measure, setting, part, lengths):
-    drawn = [draw(setting, batch=1, q_len=length) for length in lengths]
+    drawn = [draw(grown(setting, length), batch=1, q_len=length) for length in lengths]
     return [measure(forward_and_grad(one)[part], *arguments(one)) for one in drawn]
 
 

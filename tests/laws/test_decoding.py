@@ -8,7 +8,7 @@ import pytest
 
 from attention.masks import Causal
 from tests.laws.cases import CASES, declaring
-from tests.laws.harness import assert_close, draw, layer_of
+from tests.laws.harness import assert_close, draw, layer_of, qkv
 from tests.laws.masks import settings_of
 
 TOLERANCE = 1e-5
@@ -33,8 +33,8 @@ def extend(case, sizes):
 
     def alone(variables, cache, inputs, pos_BQ, mask, bias):
         params, state = variables["params"], variables["state"]
-        qkv = (inputs["q"], inputs["k"], inputs["v"])
-        return case.attend.extend(params, state, cache, *qkv, mask, bias=bias)
+        x_BTM = inputs.get("x")
+        return case.attend.extend(params, state, cache, *qkv(inputs), mask, bias=bias, x_BTM=x_BTM)
 
     def within(variables, cache, inputs, pos_BQ, mask, bias):
         layer = layer_of(case, sizes, jnp.float32)

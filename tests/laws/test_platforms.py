@@ -7,7 +7,7 @@ from jax import export
 from tests.laws.cases import CASES
 from tests.laws.harness import draw
 from tests.laws.masks import Setting
-from tests.laws.test_cost import arguments, forward_and_grad
+from tests.laws.test_cost import arguments, forward_and_grad, grown
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -16,7 +16,8 @@ from tests.laws.test_cost import arguments, forward_and_grad
 def test_forward_and_gradient_lower(case, length, dtype):
     place = "decoder" if "decoder" in case.places else case.places[0]
     length = case.lengths[0] if length == "odd" else length
-    drawn = draw(Setting(case, place, case.padded), q_len=length, dtype=dtype)
+    setting = grown(Setting(case, place, case.padded), length)
+    drawn = draw(setting, q_len=length, dtype=dtype)
     for function in forward_and_grad(drawn).values():
         program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*arguments(drawn))
         assert program.platforms == ("tpu", "cuda")

@@ -58,7 +58,7 @@ def cross(case):
     drawn = draw(Setting(case, "cross", "lengths"), k_len=case.lengths[-1])
     inputs = drawn.inputs
     if case.module is None and "k" not in inputs:  # the queries' projection makes the keys
-        inputs = inputs | {"k": jnp.pad(inputs["q"], ((0, 0), (0, 1), (0, 0), (0, 0)))}
+        inputs = inputs | {"k": jnp.pad(qkv(inputs)[0], ((0, 0), (0, 1), (0, 0), (0, 0)))}
     drawn.out(inputs=inputs)
 
 

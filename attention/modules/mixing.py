@@ -1,0 +1,107 @@
+"""A layer around any Mixer, with the methods of ``MultiHead``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from attention.masks import plainly
+from attention.modules.own import Own
+from attention.shapes import Mixer, Sizes, Tree
+
+
+class Mixing(nn.Module):
+    """Lets positions mix as a Mixer does: no queries, keys or values, and no second sequence.
+
+    Training (dropout) is on when an rng named "dropout" is given to ``apply``.
+
+    Attributes:
+      heads: number of heads, for mixers that have any.
+      mixer: what mixes, a value from ``attention.variants``.
+      dtype: compute dtype; parameters are float32.
+
+        >>> from attention.variants import FNet
+        >>> layer = Mixing(heads=2, mixer=FNet())
+        >>> x_BTM = jnp.ones((1, 5, 8))
+        >>> layer.apply({}, x_BTM).shape
+        (1, 5, 8)
+    """
+
+    heads: int
+    mixer: Mixer
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.own = Own(self.mixer)
+
+    def __call__(
+        self,
+        x_BTM: jax.Array,
+        memory_BKM: jax.Array | None = None,
+        mask: Any = None,
+        *,
+        bias: Any = None,
+    ) -> jax.Array:
+        """Mixes the positions of one sequence.
+
+        Args:
+          x_BTM: the sequence.
+          memory_BKM: None; there is no second sequence.
+          mask: ``Causal``, ``Lengths`` and ``Valid`` joined by &, or None.
+          bias: None; there are no scores.
+
+        Returns:
+          out_BTM; zero at padding.
+
+        Raises:
+          NotImplementedError: the mixer cannot do what is asked.
+          ValueError: shapes do not fit.
+        """
+        if x_BTM.ndim != 3:
+            raise ValueError(
+                f"x_BTM has shape {x_BTM.shape}; it needs three axes: batch, length, features"
+            )
+        if memory_BKM is not None:
+            self._refuse("attend across two sequences")
+        if bias is not None:
+            self._refuse("add a bias to its scores")
+        real_BT = plainly(self.mixer, mask, x_BTM, x_BTM).q_real_BQ
+        x_BTM = jnp.where(real_BT[..., None], x_BTM, 0).astype(self.dtype)
+        rng = self.make_rng("dropout") if self.has_rng("dropout") else None
+        params, state = self.own(self._sizes(x_BTM.shape[-1]))
+        self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
+        out_BTM, state = self.mixer.mix(params, state, x_BTM, mask, rng=rng)
+        self.own.keep(state)
+        return out_BTM
+
+    def start(self, batch: int, length: int, model_size: int) -> Tree:
+        """An empty cache of ``length`` positions for ``extend``."""
+        if self.mixer.abilities.decoding != "cached":
+            self._refuse("decode from a cache")
+        sizes = self._sizes(model_size)
+        return self.mixer.start(*self.own(sizes), sizes, batch, length, self.dtype)
+
+    def extend(
+        self,
+        cache: Tree,
+        x_BQM: jax.Array,
+        pos_BQ: jax.Array,
+        mask: Any = None,
+        *,
+        bias: Any = None,
+    ) -> tuple[jax.Array, Tree]:
+        """The next Q positions, after those cached, causally."""
+        if bias is not None:
+            self._refuse("add a bias to its scores")
+        params, state = self.own(self._sizes(x_BQM.shape[-1]))
+        return self.mixer.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
+
+    def _sizes(self, model_size: int) -> Sizes:
+        size = model_size // self.heads
+        return Sizes(self.heads, size, size, model_size)
+
+    def _refuse(self, request: str) -> None:
+        raise NotImplementedError(f"{type(self.mixer).__name__} cannot {request}; use Softmax")

@@ -1,0 +1,5 @@
+"""Laws' cases."""
+
+from tests.laws.case import Case
+
+CLUSTERED: list[Case] = []
