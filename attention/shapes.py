@@ -91,7 +91,9 @@ class Attend(Protocol):
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
     is ``start`` (an empty cache) and ``extend`` (one or more new positions, for which ``x_BTM`` has
     the layer's input). Where values take two ways, so that ``attend`` is not linear in them, a
-    method ``gather`` of ``attend``'s arguments gives all of them those values.
+    method ``gather`` of ``attend``'s arguments gives all of them those values. Parameters that all
+    layers of a stack share come from a method ``init_shared``, as ``init``, and stand in ``params``
+    beside the others.
     """
 
     @property
