@@ -55,6 +55,11 @@ class Abilities:
         others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
       fixed_length: the definition holds for one declared length, to which inputs are padded.
+      masks: "any" mask is followed, or "plain" ones alone: causal and padding, see
+        ``masks.plainly``.
+      time: how multiply-adds grow beside those of the projections, in n tokens, d features of the
+        layer, and the letters of the variant's fields.
+      memory: the same of temporary memory.
       otherwise: which other parameters would allow more, as "with first=0 it is causal".
     """
 
@@ -66,6 +71,9 @@ class Abilities:
     grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
+    masks: Literal["any", "plain"] = "any"
+    time: str = ""
+    memory: str = ""
     otherwise: str = ""
 
     @property

@@ -40,7 +40,13 @@ class Cosine:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n²·d",
+        memory="n·d",
     )
 
     def __post_init__(self) -> None:

@@ -39,7 +39,13 @@ class Tempered:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n²·d",
+        memory="n·d",
     )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
