@@ -3,6 +3,7 @@
 from attention import kernels, masks, positions, shapes, variants
 from attention.kernels import softmax_attention
 from attention.models.transformer import Transformer
+from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
 from attention.modules.named import (
     AdditiveAttention,
@@ -11,9 +12,11 @@ from attention.modules.named import (
     CosineAttention,
     DilatedAttention,
     FixedAttention,
+    FNetMixing,
     GlobalAttention,
     GraphAttention,
     GridAttention,
+    LinformerAttention,
     LocalAttention,
     LongformerAttention,
     PatternedAttention,
@@ -30,12 +33,15 @@ __all__ = [
     "BigBirdAttention",
     "CosineAttention",
     "DilatedAttention",
+    "FNetMixing",
     "FixedAttention",
     "GlobalAttention",
     "GraphAttention",
     "GridAttention",
+    "LinformerAttention",
     "LocalAttention",
     "LongformerAttention",
+    "Mixing",
     "MultiHead",
     "PatternedAttention",
     "PerHeadAttention",

@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention import build
+from attention import attentions
 from attention.modules.layers import multi_head
 from attention.modules.own import STATE
-from attention.shapes import Attend, Mixer
+from attention.shapes import Attend, Mix
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
 SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
@@ -64,16 +64,16 @@ def put_into(text: str) -> str:
 
 
 def _rows() -> Iterator[tuple[str, ...]]:
-    for name in build.ATTENTIONS:
+    for name in attentions.ATTENTIONS:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
             told = ", ".join(f"{key}={value}" for key, value in form.items())
             yield _row(
-                f"`{name}`" + (f" with {told}" if told else ""), build.attend(spec, "encoder")
+                f"`{name}`" + (f" with {told}" if told else ""), attentions.attend(spec, "encoder")
             )
 
 
-def _row(name: str, attend: Attend | Mixer) -> tuple[str, ...]:
+def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
     can = attend.abilities
     file = Path(inspect.getfile(type(attend))).name
     return (
@@ -95,7 +95,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _counted(attend: Attend | Mixer) -> str:
+def _counted(attend: Attend | Mix) -> str:
     """Numbers that are trained, and numbers of state, in a layer of 512 features and 8 heads."""
     layer = multi_head(HEADS, attend)()
     x_BTM = jax.ShapeDtypeStruct((1, 16, SIZE), jnp.float32)
@@ -106,7 +106,7 @@ def _counted(attend: Attend | Mixer) -> str:
     return f"{trained:,}" + (f" and {kept:,} of state" if kept else "")
 
 
-def _paper(attend: Attend | Mixer) -> str:
+def _paper(attend: Attend | Mix) -> str:
     """The first paper that the variant's file names."""
     said = sys.modules[type(attend).__module__].__doc__ or ""
     found = _PAPER.search(said) or _PAPER.search(type(attend).__doc__ or "")

@@ -5,9 +5,11 @@ from attention.variants.bigbird import BigBird
 from attention.variants.cosine import Cosine
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
+from attention.variants.fnet import FNet
 from attention.variants.global_tokens import Global
 from attention.variants.graph import Graph
 from attention.variants.grid import Axial, Grid
+from attention.variants.linformer import Linformer
 from attention.variants.local import Local
 from attention.variants.longformer import Longformer
 from attention.variants.patterned import Patterned
@@ -23,10 +25,12 @@ __all__ = [
     "BigBird",
     "Cosine",
     "Dilated",
+    "FNet",
     "Fixed",
     "Global",
     "Graph",
     "Grid",
+    "Linformer",
     "Local",
     "Longformer",
     "Patterned",
