@@ -40,8 +40,11 @@ class GRU:
     biases: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
     remembered: ClassVar[int] = 1
     abilities = property(recurrence.abilities)
-    __post_init__, init, mix = recurrence.check, recurrence.init, recurrence.mix
+    init, mix = recurrence.init, recurrence.mix
     start, extend = recurrence.start, recurrence.extend
+
+    def __post_init__(self) -> None:
+        recurrence.check(self)
 
     def step(
         self, w_NRGR: jax.Array, carry: recurrence.Carry, x_NBGR: jax.Array

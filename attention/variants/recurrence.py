@@ -1,4 +1,4 @@
-"""What recurrent networks share as token mixers: a cell is run over time, in one or both directions.
+"""What recurrent networks share as token mixers: a cell run over time, in one or both directions.
 
 Such a variant is its cell; the functions here are its methods. Arrays have N directions (1 or 2),
 G gates and R features of the hidden state.
@@ -134,7 +134,7 @@ def extend(
 
 
 def product(h_NBR: jax.Array, w_NRGR: jax.Array) -> jax.Array:
-    """What the hidden state gives to each gate, [N, B, G, R], by a product in the weights' dtype."""
+    """What the hidden state gives to each gate, [N, B, G, R]; multiplied in the weights' dtype."""
     return jnp.einsum(
         "NBR,NRGS->NBGS", h_NBR.astype(w_NRGR.dtype), w_NRGR, preferred_element_type=h_NBR.dtype
     )

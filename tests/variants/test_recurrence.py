@@ -1,5 +1,6 @@
 """Recurrent mixers: what depends on the direction, and how much is kept to decode."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4)), jnp.float32
 
 def layer_of(mixer):
     layer = Mixing(heads=1, mixer=mixer)
-    return layer, layer.init(jax.random.key(0), x_BTM)
+    return layer, nn.meta.unbox(layer.init(jax.random.key(0), x_BTM))
 
 
 @BOTH
