@@ -80,9 +80,10 @@ class Mixing(nn.Module):
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
         if self.mixer.abilities.decoding != "cached":
-            self._refuse("decode from a cache")
+            self._refuse("decode from a cache", self.mixer.abilities.remedy)
         sizes = self._sizes(model_size)
-        return self.mixer.start(*self.own(sizes), sizes, batch, length, self.dtype)
+        params, state = self.own(sizes)
+        return self.mixer.start(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,
@@ -103,5 +104,6 @@ class Mixing(nn.Module):
         size = model_size // self.heads
         return Sizes(self.heads, size, size, model_size)
 
-    def _refuse(self, request: str) -> None:
-        raise NotImplementedError(f"{type(self.mixer).__name__} cannot {request}; use Softmax")
+    def _refuse(self, request: str, remedy: str = "") -> None:
+        name = type(self.mixer).__name__
+        raise NotImplementedError(f"{name} cannot {request}; use Softmax{remedy}")
