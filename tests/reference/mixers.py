@@ -61,3 +61,24 @@ def _recurrent(cell, params, x_BTM, memory, see):
 
 
 lstm, gru = partial(_recurrent, _lstm_cell), partial(_recurrent, _gru_cell)
+
+
+def conv(params, x_BTM, memory, see, kind, left):
+    """Kaiser et al. 2018, and Wu et al. 2019, equations 3 to 6: offsets from -left on."""
+    own = {n: np.asarray(p, np.float64) for n, p in params["own"]["learned"].items()}
+    x_BTM, real_BT = np.asarray(x_BTM, np.float64), real_of(see)
+    u_BTM, out_BTM = x_BTM, np.zeros(x_BTM.shape)
+    if kind != "separable":
+        value, gate = (x_BTM @ own["in"][:, n] + own["in_bias"][n] for n in range(2))
+        u_BTM = value * _sigmoid(gate)
+    for b, t in np.argwhere(real_BT):
+        w_WH = own["kernel"]
+        if kind == "dynamic":
+            w_WH = np.einsum("m,mwh->wh", u_BTM[b, t], w_WH)
+        if kind != "separable":
+            w_WH = np.exp(w_WH) / np.exp(w_WH).sum(axis=0)
+        w_WM = np.repeat(w_WH, x_BTM.shape[2] // w_WH.shape[1], axis=1)
+        seen = [(o, t + o - left) for o in range(len(w_WM)) if 0 <= t + o - left < x_BTM.shape[1]]
+        y_M = sum(w_WM[o] * u_BTM[b, at] for o, at in seen if np.asarray(see)[b, 0, t, at])
+        out_BTM[b, t] = y_M @ own["out"] + own["out_bias"]
+    return out_BTM
