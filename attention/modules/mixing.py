@@ -82,7 +82,7 @@ class Mixing(nn.Module):
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
         if self.mix.abilities.decoding != "cached":
-            self._refuse("decode from a cache")
+            self._refuse("decode from a cache", self.mix.abilities.remedy)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.mix.start(params, state, sizes, batch, length, self.dtype)
@@ -106,5 +106,6 @@ class Mixing(nn.Module):
         size = model_size // self.heads
         return Sizes(self.heads, size, size, model_size)
 
-    def _refuse(self, request: str) -> None:
-        raise NotImplementedError(f"{type(self.mix).__name__} cannot {request}; use Softmax")
+    def _refuse(self, request: str, remedy: str = "") -> None:
+        name = type(self.mix).__name__
+        raise NotImplementedError(f"{name} cannot {request}; use Softmax{remedy}")
