@@ -28,9 +28,17 @@ ATTENTIONS: dict[str, type] = {
     "per_head": variants.PerHead,
     "linformer": variants.Linformer,
     "fnet": variants.FNet,
+    "linear": variants.Linear,
+    "conv": variants.Conv,
+    "lstm": variants.LSTM,
+    "gru": variants.GRU,
 }
 # What decoders begin with where an attention is causal with other parameters alone.
-IN_DECODERS: dict[str, dict[str, Any]] = {"longformer": {"first": 0}}
+IN_DECODERS: dict[str, dict[str, Any]] = {
+    "longformer": {"first": 0},
+    "lstm": {"both_ways": False},
+    "gru": {"both_ways": False},
+}
 
 
 def attend(spec: Any, place: str) -> Any:

@@ -27,6 +27,8 @@ SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "longformer": ({"first": 0},),
     "graph": ({"score": "dot"},),
+    "lstm": ({"both_ways": False},),
+    "gru": ({"both_ways": False},),
 }
 COLUMNS = (
     "name",
@@ -41,7 +43,7 @@ COLUMNS = (
     "paper",
     "file",
 )
-_PAPER = re.compile(r"[A-Z]\w+(?:,? (?:et al\.|&|and|[A-Z]\w+))* (?:19|20)\d\d")
+_PAPER = re.compile(r"[A-Z][\w-]+(?:,? (?:et al\.|&|and|[A-Z]\w+))* (?:19|20)\d\d")
 
 
 def table() -> str:

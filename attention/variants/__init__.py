@@ -2,6 +2,7 @@
 
 from attention.variants.additive import Additive
 from attention.variants.bigbird import BigBird
+from attention.variants.conv import Conv
 from attention.variants.cosine import Cosine
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
@@ -9,9 +10,12 @@ from attention.variants.fnet import FNet
 from attention.variants.global_tokens import Global
 from attention.variants.graph import Graph
 from attention.variants.grid import Axial, Grid
+from attention.variants.gru import GRU
+from attention.variants.linear import Linear
 from attention.variants.linformer import Linformer
 from attention.variants.local import Local
 from attention.variants.longformer import Longformer
+from attention.variants.lstm import LSTM
 from attention.variants.patterned import Patterned
 from attention.variants.per_head import PerHead
 from attention.variants.relu import ReLU
@@ -20,9 +24,12 @@ from attention.variants.strided import Strided
 from attention.variants.tempered import Tempered
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Additive",
     "Axial",
     "BigBird",
+    "Conv",
     "Cosine",
     "Dilated",
     "FNet",
@@ -30,6 +37,7 @@ __all__ = [
     "Global",
     "Graph",
     "Grid",
+    "Linear",
     "Linformer",
     "Local",
     "Longformer",

@@ -54,7 +54,13 @@ class Conv:
     right: int = 3
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=False, bias=False, decoding="cached"
+        causal="exact",
+        cross=False,
+        bias=False,
+        decoding="cached",
+        masks="plain",
+        time="n·w·d + n·d²",
+        memory="n·d",
     )
 
     def __post_init__(self) -> None:

@@ -61,10 +61,16 @@ def check(self: Recurrent) -> None:
 
 def abilities(self: Recurrent) -> Abilities:
     """Causal, and decoded from a cache, in one direction only."""
-    if self.both_ways:
-        otherwise = "with both_ways=False it is causal"
-        return Abilities("no", cross=False, bias=False, decoding="no", otherwise=otherwise)
-    return Abilities("exact", cross=False, bias=False, decoding="cached")
+    return Abilities(
+        causal="no" if self.both_ways else "exact",
+        cross=False,
+        bias=False,
+        decoding="no" if self.both_ways else "cached",
+        masks="plain",
+        time="n·d²",
+        memory="n·d",
+        otherwise="with both_ways=False it is causal" if self.both_ways else "",
+    )
 
 
 def init(self: Recurrent, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
