@@ -8,6 +8,7 @@ from attention.modules.named import (
     AdditiveAttention,
     AxialAttention,
     BigBirdAttention,
+    CosineAttention,
     DilatedAttention,
     FixedAttention,
     GlobalAttention,
@@ -20,12 +21,14 @@ from attention.modules.named import (
     ReLUAttention,
     SoftmaxAttention,
     StridedAttention,
+    TemperedAttention,
 )
 
 __all__ = [
     "AdditiveAttention",
     "AxialAttention",
     "BigBirdAttention",
+    "CosineAttention",
     "DilatedAttention",
     "FixedAttention",
     "GlobalAttention",
@@ -39,6 +42,7 @@ __all__ = [
     "ReLUAttention",
     "SoftmaxAttention",
     "StridedAttention",
+    "TemperedAttention",
     "Transformer",
     "kernels",
     "masks",

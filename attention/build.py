@@ -48,6 +48,8 @@ ATTENTIONS: dict[str, type] = {
     "softmax": variants.Softmax,
     "additive": variants.Additive,
     "relu": variants.ReLU,
+    "tempered": variants.Tempered,
+    "cosine": variants.Cosine,
     "local": variants.Local,
     "dilated": variants.Dilated,
     "strided": variants.Strided,

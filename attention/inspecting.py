@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from attention import build, trained
-from attention.analysis.matrices import effective_matrix
+from attention.analysis.matrices import effective_matrix, influence_matrix
 from attention.analysis.plots import attention_map
 from attention.data.examples import encode_sources
 from attention.data.tokenizer import BOS, PAD
-from attention.shapes import Attend
+from attention.shapes import Attend, Mixer
 from attention.trained import Trained
 
 
@@ -63,7 +63,7 @@ def _translation(run: Trained, source_S: np.ndarray) -> np.ndarray:
 
 
 def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """Effective matrices [H, Q, K] of every layer by place."""
+    """Effective matrices [H, Q, K] of every layer by place; of mixers, influence matrices."""
     model = run.task.model
     _, sown = model.apply(
         {"params": run.params, **run.model_state},
@@ -73,11 +73,16 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
     )
     layers = sown["intermediates"]
 
-    def matrices(side: str, module: str, attend: Attend) -> list[np.ndarray]:
+    def matrices(side: str, module: str, attend: Attend | Mixer) -> list[np.ndarray]:
         found = []
         for number in range(model.layers):
-            *inputs, bias, x_BTM = layers[f"{side}_layers_{number}"][module]["attended"][0]
-            found.append(np.asarray(effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)[0]))
+            layer = layers[f"{side}_layers_{number}"][module]
+            if isinstance(attend, Mixer):
+                matrix = influence_matrix(attend, *layer["mixed"][0])
+            else:
+                *inputs, bias, x_BTM = layer["attended"][0]
+                matrix = effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)
+            found.append(np.asarray(matrix[0]))
         return found
 
     with jax.default_matmul_precision("float32"):

@@ -55,6 +55,11 @@ class Abilities:
         others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
       fixed_length: the definition holds for one declared length, to which inputs are padded.
+      masks: "any" mask is followed, or "plain" ones alone: causal and padding, see
+        ``masks.plainly``.
+      time: how multiply-adds grow beside those of the projections, in n tokens, d features of the
+        layer, and the letters of the variant's fields.
+      memory: the same of temporary memory.
       otherwise: which other parameters would allow more, as "with first=0 it is causal".
     """
 
@@ -66,6 +71,9 @@ class Abilities:
     grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
+    masks: Literal["any", "plain"] = "any"
+    time: str = ""
+    memory: str = ""
     otherwise: str = ""
 
     @property
@@ -91,7 +99,9 @@ class Attend(Protocol):
     ``attend`` is pure, and an ``rng`` given to it means training. Cached decoding, where declared,
     is ``start`` (an empty cache) and ``extend`` (one or more new positions, for which ``x_BTM`` has
     the layer's input). Where values take two ways, so that ``attend`` is not linear in them, a
-    method ``gather`` of ``attend``'s arguments gives all of them those values.
+    method ``gather`` of ``attend``'s arguments gives all of them those values. Parameters that all
+    layers of a stack share come from a method ``init_shared``, as ``init``, and stand in ``params``
+    beside the others.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""The effective attention matrix of any Attend, read off through its linearity in the values."""
+"""Who weighs how much for whom, of any Attend or Mixer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.shapes import Attend, Tree
+from attention.shapes import Attend, Mixer, Tree
 
 
 def effective_matrix(
@@ -44,3 +44,28 @@ def effective_matrix(
     gather = getattr(attend, "gather", attend.attend)
     out_BQHK, _ = gather(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
     return jnp.swapaxes(out_BQHK, 1, 2)
+
+
+def influence_matrix(
+    mixer: Mixer, params: Tree, state: Tree, x_BTM: jax.Array, mask: Any
+) -> jax.Array:
+    """How much each position's output moves with each position's input, where channels mix.
+
+    Args:
+      mixer: what mixes.
+      params: its parameters.
+      state: its state.
+      x_BTM: the layer's input, at which the derivative is taken.
+      mask: what is padding, and whether the future is hidden.
+
+    Returns:
+      The Frobenius norm of the derivative of output q by input k, [B, 1, Q, K]. It is worked out
+      row by row, with T²·M² numbers in memory.
+    """
+
+    def of_row(row: Tree) -> jax.Array:
+        x_1TM, mask = jax.tree.map(lambda leaf: leaf[None], row)
+        jacobian = jax.jacfwd(lambda x: mixer.mix(params, state, x, mask)[0])(x_1TM)
+        return jnp.sqrt((jacobian[0, :, :, 0] ** 2).sum(axis=(1, 3)))
+
+    return jax.lax.map(of_row, (x_BTM, mask))[:, None]

@@ -13,16 +13,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.biases import Bias, as_bias
+from attention.biases import Bias
+from attention.kernels import checked
 from attention.kernels.cache import finite, written
 from attention.kernels.dropped import draw
-from attention.kernels.heads import check_heads
 from attention.kernels.plan import limits
 from attention.kernels.rows import lined_up, zero_padding
 from attention.kernels.sharded import over_mesh
 from attention.kernels.tiles import Extras
 from attention.masks import Causal, as_mask
-from attention.shapes import Tree, accumulator, check_qkv, check_scores
+from attention.shapes import Tree, accumulator
 
 # score(q_BQHX, k_BKHX, own) -> s_BHQK, at least float32; ``own`` has arrays of four axes, the heads
 # second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
@@ -57,14 +57,8 @@ def scored_attention(
     Returns:
       out_BQHE in v's dtype; a query that sees nothing gets zeros.
     """
-    check_qkv(q_BQHX, k_BKHX, v_BKHE)
-    mask, bias = as_mask(mask), as_bias(bias)
+    mask, bias = checked(q_BQHX, k_BKHX, v_BKHE, as_mask(mask), bias)
     (batch, q_len, heads, _), k_len = q_BQHX.shape, k_BKHX.shape[1]
-    check_heads(mask, heads)
-    for name, value in (("mask", mask), ("bias", bias)):
-        if value is not None:
-            made = jax.eval_shape(lambda value=value: value.dense(q_len, k_len))
-            check_scores(name, made.shape, (batch, heads, q_len, k_len))
     q_BQHX, k_BKHX, v_BKHE = zero_padding(q_BQHX, k_BKHX, v_BKHE, mask)
     dropped = None
     if rng is not None and dropout_rate > 0.0:

@@ -15,8 +15,9 @@ from attention.modules.dropout import Dropout
 from attention.modules.embeddings import SinusoidalPositions, TokenEmbedding
 from attention.modules.feed_forward import FeedForward
 from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head
+from attention.modules.own import Shared
 from attention.positions import Rotary
-from attention.shapes import Attend, Tree
+from attention.shapes import Attend, Mixer, Sizes, Tree
 from attention.variants.softmax import Softmax
 
 
@@ -31,7 +32,8 @@ class Transformer(nn.Module):
       size: features M.
       heads: heads of each attention; must divide M.
       layers: layers of the encoder and of the decoder.
-      encoder, decoder, cross: the three attentions, values from ``attention.variants``.
+      encoder, decoder, cross: the three attentions, values from ``attention.variants``; a mixer may
+        stand for the first two.
       feed_forward: makes a feed-forward layer.
       norm: makes a normalisation, given ``dtype``.
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
@@ -61,8 +63,8 @@ class Transformer(nn.Module):
     size: int = 512
     heads: int = 8
     layers: int = 6
-    encoder: Attend = Softmax()
-    decoder: Attend = Softmax()
+    encoder: Attend | Mixer = Softmax()
+    decoder: Attend | Mixer = Softmax()
     cross: Attend = Softmax()
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm
@@ -109,6 +111,7 @@ class Transformer(nn.Module):
         if self.position_bias is not None:
             self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
             self.decoder_bias = self.position_bias(heads=self.heads, both_ways=False)
+        self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
         self.encoder_layers = [
             encoder_layer(attention=attention(self.encoder), **parts) for _ in range(self.layers)
         ]
@@ -151,8 +154,9 @@ class Transformer(nn.Module):
             lengths_B = jnp.where(lengths_B > 0, lengths_B + external, 0)
         x_BSM, mask = self.source_dropout(x_BSM), Lengths(lengths_B)
         bias = None if self.position_bias is None else self.encoder_bias()
+        shared = self.encoder_shared(self._sizes)
         for layer in self.encoder_layers:
-            x_BSM = layer(x_BSM, mask, bias)
+            x_BSM = layer(x_BSM, mask, bias, shared)
         x_BSM = x_BSM[:, external:]
         return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
 
@@ -174,8 +178,9 @@ class Transformer(nn.Module):
         y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)
         y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
         bias = None if self.position_bias is None else self.decoder_bias()
+        shared = self.cross_shared(self._sizes)
         for layer in self.decoder_layers:
-            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias)
+            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias, shared)
         return self._logits(y_BTM)
 
     def start(self, source_BS: jax.Array, *, length: int) -> tuple[Tree, Tree]:
@@ -218,13 +223,18 @@ class Transformer(nn.Module):
         pos_B1 = cache["pos_B"][:, None]
         y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
         bias = None if self.position_bias is None else self.decoder_bias()
-        caches = []
+        shared, caches = self.cross_shared(self._sizes), []
         for layer, kept, asked in zip(
             self.decoder_layers, cache["layers"], memory["layers"], strict=True
         ):
-            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask, bias)
+            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask, bias, shared)
             caches.append(kept)
         return self._logits(y_B1M)[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
+
+    @property
+    def _sizes(self) -> Sizes:
+        size = self.size // self.heads
+        return Sizes(self.heads, size, size, self.size)
 
     def _place(self, y_BTM: jax.Array, pos_BT: jax.Array) -> jax.Array:
         if self.positions is not None:

@@ -57,8 +57,12 @@ class EncoderLayer(nn.Module):
         self.self_attention, self.self_residual = self.attention(), self.residual()
         self.ff, self.ff_residual = self.feed_forward(), self.residual()
 
-    def __call__(self, x_BTM: jax.Array, mask: Any, bias: Any = None) -> jax.Array:
-        x_BTM = self.self_residual(x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias))
+    def __call__(
+        self, x_BTM: jax.Array, mask: Any, bias: Any = None, shared: Tree = None
+    ) -> jax.Array:
+        x_BTM = self.self_residual(
+            x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias, shared=shared)
+        )
         return self.ff_residual(x_BTM, self.ff)
 
 
@@ -82,12 +86,14 @@ class DecoderLayer(nn.Module):
         self_mask: Any,
         cross_mask: Any,
         bias: Any = None,
+        cross_shared: Tree = None,
     ) -> jax.Array:
         y_BTM = self.self_residual(
             y_BTM, lambda y: self.self_attention(y, mask=self_mask, bias=bias)
         )
         y_BTM = self.cross_residual(
-            y_BTM, lambda y: self.cross_attention(y, memory_BSM, mask=cross_mask)
+            y_BTM,
+            lambda y: self.cross_attention(y, memory_BSM, mask=cross_mask, shared=cross_shared),
         )
         return self.ff_residual(y_BTM, self.ff)
 
@@ -107,6 +113,7 @@ class DecoderLayer(nn.Module):
         memory: Tree,
         cross_mask: Any,
         bias: Any = None,
+        cross_shared: Tree = None,
     ) -> tuple[jax.Array, Tree]:
         """One more position of each row.
 
@@ -121,7 +128,8 @@ class DecoderLayer(nn.Module):
 
         def ask(y: jax.Array) -> jax.Array:
             grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
-            return self.cross_attention.cross(grouped, memory, cross_mask).reshape(y.shape)
+            out = self.cross_attention.cross(grouped, memory, cross_mask, shared=cross_shared)
+            return out.reshape(y.shape)
 
         y_B1M = self.self_residual(y_B1M, attend)
         y_B1M = self.cross_residual(y_B1M, ask)

@@ -44,6 +44,7 @@ class Mixing(nn.Module):
         mask: Any = None,
         *,
         bias: Any = None,
+        shared: Tree = None,
     ) -> jax.Array:
         """Mixes the positions of one sequence.
 
@@ -52,6 +53,7 @@ class Mixing(nn.Module):
           memory_BKM: None; there is no second sequence.
           mask: ``Causal``, ``Lengths`` and ``Valid`` joined by &, or None.
           bias: None; there are no scores.
+          shared: the mixer's parameters that a stack shares; the layer's own if None.
 
         Returns:
           out_BTM; zero at padding.
@@ -71,7 +73,7 @@ class Mixing(nn.Module):
         real_BT = plainly(self.mixer, mask, x_BTM, x_BTM).q_real_BQ
         x_BTM = jnp.where(real_BT[..., None], x_BTM, 0).astype(self.dtype)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
-        params, state = self.own(self._sizes(x_BTM.shape[-1]))
+        params, state = self.own(self._sizes(x_BTM.shape[-1]), shared)
         self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
         out_BTM, state = self.mixer.mix(params, state, x_BTM, mask, rng=rng)
         self.own.keep(state)
@@ -82,7 +84,8 @@ class Mixing(nn.Module):
         if self.mixer.abilities.decoding != "cached":
             self._refuse("decode from a cache")
         sizes = self._sizes(model_size)
-        return self.mixer.start(*self.own(sizes), sizes, batch, length, self.dtype)
+        params, state = self.own(sizes)
+        return self.mixer.start(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,

@@ -13,6 +13,7 @@ from attention.biases import Bias, as_bias
 from attention.masks import Causal, Lengths, as_mask
 from attention.modules import prefix
 from attention.modules.own import Own
+from attention.modules.padding import zero_padding
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
 from attention.shapes import Attend, Sizes, Tree
@@ -82,6 +83,7 @@ class MultiHead(nn.Module):
         mask: Any = None,
         *,
         bias: Any = None,
+        shared: Tree = None,
     ) -> jax.Array:
         """Self-attention over x, or cross-attention from x to a memory.
 
@@ -90,6 +92,7 @@ class MultiHead(nn.Module):
           memory_BKM: what is asked; x itself if None.
           mask: who may look at whom (a Mask, a boolean array, or None for all).
           bias: added to the scores: a Bias, or an array broadcastable to [B, H, Q, K].
+          shared: the attention's parameters that a stack shares; the layer's own if None.
 
         Returns:
           out_BQM; a query that sees nothing gets the output projection's bias alone.
@@ -104,19 +107,26 @@ class MultiHead(nn.Module):
                     f"{name} has shape {x.shape}; it needs three axes: batch, length, features"
                 )
         if memory_BKM is not None:
-            return self.cross(x_BQM, self.project_memory(memory_BKM, mask), mask, bias=bias)
-        x_BTM = _zero_padding(x_BQM, mask, queries=True, keys=True)
+            memory = self.project_memory(memory_BKM, mask)
+            return self.cross(x_BQM, memory, mask, bias=bias, shared=shared)
+        x_BTM = zero_padding(x_BQM, mask, queries=True, keys=True)
         pos_BT = jnp.arange(x_BTM.shape[1])[None, :]
         q_BTHD, k_BTHD, v_BTHE = self._project(x_BTM, pos_BT)
-        return self._attend(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM)
+        return self._attend(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM, shared)
 
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
-        memory_BKM = _zero_padding(memory_BKM, mask, keys=True)
+        memory_BKM = zero_padding(memory_BKM, mask, keys=True)
         return self._keys_and_values(memory_BKM)
 
     def cross(
-        self, x_BQM: jax.Array, memory: Memory, mask: Any = None, *, bias: Any = None
+        self,
+        x_BQM: jax.Array,
+        memory: Memory,
+        mask: Any = None,
+        *,
+        bias: Any = None,
+        shared: Tree = None,
     ) -> jax.Array:
         """Cross-attention from x to what ``project_memory`` made."""
         if not self.attend.abilities.cross:
@@ -124,9 +134,9 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot attend across two sequences; "
                 "use Softmax, or another attention that declares cross"
             )
-        x_BQM = _zero_padding(x_BQM, mask, queries=True)
+        x_BQM = zero_padding(x_BQM, mask, queries=True)
         k_BKHD, v_BKHE = memory
-        return self._attend(self.query(x_BQM), k_BKHD, v_BKHE, mask, bias, x_BQM)
+        return self._attend(self.query(x_BQM), k_BKHD, v_BKHE, mask, bias, x_BQM, shared)
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
@@ -196,11 +206,12 @@ class MultiHead(nn.Module):
         mask: Any,
         bias: Any,
         x_BQM: jax.Array,
+        shared: Tree,
     ) -> jax.Array:
         self._check_bias(bias)
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
-        params, state = self.own(self._sizes(x_BQM.shape[-1]))
+        params, state = self.own(self._sizes(x_BQM.shape[-1]), shared)
         asked = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
         self.sow("intermediates", "attended", asked)
         out_BQHE, state = self.attend.attend(
@@ -229,23 +240,3 @@ class MultiHead(nn.Module):
                 f"{type(self.attend).__name__} cannot add a bias to its scores; "
                 "use Softmax, or another attention that declares bias"
             )
-
-
-def _zero_padding(
-    x_BTM: jax.Array, mask: Any, *, queries: bool = False, keys: bool = False
-) -> jax.Array:
-    """Zeroes positions that are padding in every part they play, before the first product.
-
-    A NaN there stays there.
-    """
-    if mask is None:
-        return x_BTM
-    lengths = (x_BTM.shape[1] if queries else None, x_BTM.shape[1] if keys else None)
-    as_mask(mask).check(*lengths)
-    real_BT = jnp.zeros((1, x_BTM.shape[1]), bool)
-    for part_BT, length in zip(as_mask(mask).padding(*lengths), lengths, strict=True):
-        if length is not None:
-            if part_BT is None:
-                return x_BTM
-            real_BT = real_BT | part_BT
-    return jnp.where(real_BT[..., None], x_BTM, 0)

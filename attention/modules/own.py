@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 
@@ -19,8 +21,8 @@ class Own(nn.Module):
     attend: Attend | Mixer
 
     @nn.compact
-    def __call__(self, sizes: Sizes) -> tuple[Tree, Tree]:
-        """The parameters and the state, as plain arrays."""
+    def __call__(self, sizes: Sizes, shared: Tree = None) -> tuple[Tree, Tree]:
+        """The parameters and the state, as plain arrays; ``shared`` is what ``Shared`` made."""
         shapes = jax.eval_shape(lambda rng: _boxed(self.attend.init(rng, sizes)), jax.random.key(0))
         params: Tree = {}
         state: Tree = {}
@@ -30,13 +32,32 @@ class Own(nn.Module):
             state = self.variable(
                 STATE, "kept", lambda: _boxed(self.attend.init(self.make_rng("params"), sizes)[1])
             ).value
-        return nn.meta.unbox(params), nn.meta.unbox(state)
+        if shared is None:
+            shared = Shared(self.attend, name="shared")(sizes)
+        return nn.meta.unbox(params) | shared, nn.meta.unbox(state)
 
     def keep(self, state: Tree) -> None:
         """Writes the state back, if there is any and its collection is mutable."""
         if jax.tree.leaves(state) and self.is_mutable_collection(STATE):
             old = self.get_variable(STATE, "kept")
             self.put_variable(STATE, "kept", nn.meta.replace_boxed(old, state))
+
+
+class Shared(nn.Module):
+    """Makes the parameters that an Attend shares over layers, if it has a method ``init_shared``.
+
+    A stack makes them once, and hands them to each layer; a layer by itself makes its own.
+    """
+
+    attend: Attend | Mixer
+
+    @nn.compact
+    def __call__(self, sizes: Sizes) -> Tree:
+        """The parameters as plain arrays, a dict that may be empty."""
+        make: Callable[..., Tree] = getattr(self.attend, "init_shared", lambda rng, sizes: {})
+        if not jax.eval_shape(lambda rng: _boxed(make(rng, sizes)), jax.random.key(0)):
+            return {}
+        return nn.meta.unbox(self.param("learned", lambda rng: _boxed(make(rng, sizes))))
 
 
 def _boxed(tree: Tree) -> Tree:

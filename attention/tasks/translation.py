@@ -73,25 +73,27 @@ class Translation:
         gold_BT, valid_BT = shift_right(target_BT), target_BT != PAD
         run = self._run(params, model_state)
 
-        def logits(y_BTM: jax.Array, rng: jax.Array) -> jax.Array:
+        def logits(y_BTM: jax.Array, rng: jax.Array) -> tuple[jax.Array, Tree]:
             return run(
                 batch["source_BS"],
                 y_BTM,
                 valid_BT.sum(axis=1),
                 method=_from_embedded,
                 rngs={"dropout": rng},
+                mutable=list(model_state),
             )
 
         y_BTM = self.noise.decoder_input(
             gold_BT,
-            partial(logits, rng=rng_first_pass),
+            lambda y_BTM: logits(y_BTM, rng_first_pass)[0],
             partial(run, method="embed_target"),
             rng=rng_noise,
             step=step,
             valid_BT=valid_BT,
         )
+        logits_BTV, model_state = logits(y_BTM, rng_dropout)
         total, weight = cross_entropy(
-            logits(y_BTM, rng_dropout), target_BT, valid_BT, label_smoothing=self.label_smoothing
+            logits_BTV, target_BT, valid_BT, label_smoothing=self.label_smoothing
         )
         return total, (weight, model_state)
 

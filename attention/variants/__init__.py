@@ -2,6 +2,7 @@
 
 from attention.variants.additive import Additive
 from attention.variants.bigbird import BigBird
+from attention.variants.cosine import Cosine
 from attention.variants.dilated import Dilated
 from attention.variants.fixed import Fixed
 from attention.variants.global_tokens import Global
@@ -14,11 +15,13 @@ from attention.variants.per_head import PerHead
 from attention.variants.relu import ReLU
 from attention.variants.softmax import Softmax
 from attention.variants.strided import Strided
+from attention.variants.tempered import Tempered
 
 __all__ = [
     "Additive",
     "Axial",
     "BigBird",
+    "Cosine",
     "Dilated",
     "Fixed",
     "Global",
@@ -31,4 +34,5 @@ __all__ = [
     "ReLU",
     "Softmax",
     "Strided",
+    "Tempered",
 ]

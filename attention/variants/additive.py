@@ -45,7 +45,7 @@ class Additive:
     dropout_rate: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached"
+        causal="exact", cross=True, bias=True, decoding="cached", time="n²·d", memory="n·d"
     )
 
     def __post_init__(self) -> None:

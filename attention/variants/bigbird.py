@@ -48,7 +48,7 @@ class BigBird:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=False, bias=True, decoding="no", grouped=True
+        causal="no", cross=False, bias=True, decoding="no", grouped=True, time="n·b·d", memory="n·d"
     )
     init, start, extend = pattern.init, pattern.start, pattern.extend
 

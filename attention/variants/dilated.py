@@ -42,7 +42,13 @@ class Dilated:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=False, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=False,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n·w·d",
+        memory="n·d",
     )
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 

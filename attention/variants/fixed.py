@@ -47,7 +47,13 @@ class Fixed:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=False, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=False,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n·√n·d",
+        memory="n·d",
     )
     init, attend = pattern.init, pattern.attend
 

@@ -42,7 +42,7 @@ class Global:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=False, bias=True, decoding="no", grouped=True
+        causal="no", cross=False, bias=True, decoding="no", grouped=True, time="n·g·d", memory="n·d"
     )
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 

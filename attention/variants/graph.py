@@ -83,6 +83,8 @@ class Graph:
             bias=False,
             decoding="no",
             projections="one" if self.score == "gat" else "apart",
+            time="p·d over p edges; n²·d without",
+            memory="p·d; n²",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

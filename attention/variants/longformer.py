@@ -77,8 +77,18 @@ class Longformer:
                 decoding="no",
                 needs_x=True,
                 otherwise="without global tokens, first=0, it is causal",
+                time="n·(w + g)·d",
+                memory="n·d",
             )
-        return Abilities(causal="exact", cross=False, bias=True, decoding="cached", grouped=True)
+        return Abilities(
+            causal="exact",
+            cross=False,
+            bias=True,
+            decoding="cached",
+            grouped=True,
+            time="n·(w + g)·d",
+            memory="n·d",
+        )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """The global tokens' projections: kernels [M, H, D or E] and biases."""

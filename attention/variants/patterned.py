@@ -40,7 +40,13 @@ class Patterned:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=False, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=False,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n²·d, or what the mask shows",
+        memory="n·d",
     )
     init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 

@@ -34,7 +34,7 @@ class ReLU:
     dropout_rate: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached"
+        causal="exact", cross=True, bias=True, decoding="cached", time="n²·d", memory="n·d"
     )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

@@ -34,7 +34,13 @@ class Softmax:
     kernel: str = "auto"
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached", grouped=True
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        grouped=True,
+        time="n²·d",
+        memory="n·d",
     )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

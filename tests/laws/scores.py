@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from attention.kernels.plan import Limits
-from attention.variants import Additive, ReLU
+from attention.variants import Additive, Cosine, ReLU, Tempered
 from tests.laws.case import Case
 from tests.reference import scores
 
@@ -27,5 +27,7 @@ SCORES = [
     Case("additive", Additive(), scores.additive, temporary_bytes=1.0),
     Case("additive-small-blocks", SmallBlocks(hidden=3, dropout_rate=0.2), scores.additive,
          lengths=(17, 1, 23), temporary_bytes=2.0),
+    Case("tempered", Tempered(dropout_rate=0.2), scores.tempered, temporary_bytes=1.0),
+    Case("cosine", Cosine(scale=5.0), scores.cosine, temporary_bytes=1.0),
     Case("relu", ReLU(), scores.relu, sums_to_one=False, temporary_bytes=1.0),
 ]  # fmt: skip

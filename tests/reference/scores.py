@@ -20,6 +20,11 @@ def _gathered(score, weights, q_BQHD, k_BKHD, v_BKHE, see, bias):
     return out_BQHE
 
 
+def _softmax(scores):
+    powers = [math.exp(s - max(scores)) for s in scores]
+    return [power / sum(powers) for power in powers]
+
+
 def additive(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
     """Bahdanau et al. 2015, appendix A.1.2: v' tanh(W s + U h), softmax."""
     q, k = np.asarray(q_BQHD, np.float64), np.asarray(k_BKHD, np.float64)
@@ -28,11 +33,7 @@ def additive(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
     def score(b, i, j, h):
         return w[h] @ np.tanh(w_q[h].T @ q[b, i, h] + w_k[h].T @ k[b, j, h])
 
-    def softmax(scores):
-        powers = [math.exp(s - max(scores)) for s in scores]
-        return [power / sum(powers) for power in powers]
-
-    return _gathered(score, softmax, q, k, v_BKHE, see, bias)
+    return _gathered(score, _softmax, q, k, v_BKHE, see, bias)
 
 
 def relu(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None):
@@ -45,3 +46,26 @@ def relu(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None):
     return _gathered(
         score, lambda scores: [max(s, 0.0) / len(scores) for s in scores], q, k, v_BKHE, see, bias
     )
+
+
+def tempered(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
+    """Lee et al. 2021, section 3.2: the scores divided by a learned temperature of the head."""
+    q, k = np.asarray(q_BQHD, np.float64), np.asarray(k_BKHD, np.float64)
+    tau_H = math.sqrt(q.shape[-1]) * np.exp(np.asarray(params["temperature"], np.float64))
+
+    def score(b, i, j, h):
+        return q[b, i, h] @ k[b, j, h] / tau_H[h]
+
+    return _gathered(score, _softmax, q, k, v_BKHE, see, bias)
+
+
+def cosine(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
+    """Henry et al. 2020, section 2: a learned factor times the cosine of query and key."""
+    q, k = np.asarray(q_BQHD, np.float64), np.asarray(k_BKHD, np.float64)
+    g_H = np.asarray(params["scale"], np.float64)
+
+    def score(b, i, j, h):
+        norms = np.linalg.norm(q[b, i, h]) * np.linalg.norm(k[b, j, h])
+        return g_H[h] * (q[b, i, h] @ k[b, j, h]) / norms
+
+    return _gathered(score, _softmax, q, k, v_BKHE, see, bias)

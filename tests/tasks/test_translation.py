@@ -15,6 +15,7 @@ from attention.modules.feed_forward import FeedForward
 from attention.tasks.translation import Search, Translation, shift_right
 from attention.training import noise
 from attention.training.losses import cross_entropy
+from tests.modules.test_own import Counting
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +232,24 @@ def test_dtype_of_sums_is_float32_in_bfloat16(task, params, batch):
     total, _ = loss_of(rough, params, batch)
     assert total.dtype == np.float32
     np.testing.assert_allclose(total, loss_of(task, params, batch)[0], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "kind", [noise.TeacherForcing(), noise.ScheduledSampling(noise.Constant(0.5))]
+)
+@pytest.mark.parametrize("remat", [False, True])
+def test_state_moves_once_a_step_whatever_the_passes(task, batch, kind, remat):
+    attend = Counting()
+    model = task.model.clone(encoder=attend, cross=attend, remat=remat)
+    counting = dataclasses.replace(task, model=model, noise=kind)
+    params, state = counting.init(jax.random.key(0))
+    assert [int(calls) for calls in jax.tree.leaves(state)] == [0, 0]
+
+    @jax.jit
+    def loss(params, state):
+        return counting.loss(params, state, batch, rng=jax.random.key(0), step=3)
+
+    (_, (_, moved)), _ = jax.value_and_grad(loss, has_aux=True)(params, state)
+    assert jax.tree.structure(moved) == jax.tree.structure(state)
+    assert [int(calls) for calls in jax.tree.leaves(moved)] == [1, 1]
+    counting.eval_loss(params, moved, batch)  # asks for no change, and has none
