@@ -4,6 +4,7 @@
 token sees one after itself, though there are real ones.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -82,3 +83,17 @@ def conv(params, x_BTM, memory, see, kind, left):
         y_M = sum(w_WM[o] * u_BTM[b, at] for o, at in seen if np.asarray(see)[b, 0, t, at])
         out_BTM[b, t] = y_M @ own["out"] + own["out_bias"]
     return out_BTM
+
+
+def mlp_mixer(params, x_BTM, memory, see):
+    """Tolstikhin et al. 2021, equation 1, its first line, for sentences filled up to the length."""
+    own = {n: np.asarray(p, np.float64) for n, p in params["own"]["learned"].items()}
+    real_BT1 = real_of(see)[..., None]
+    full_BLM = np.zeros((len(x_BTM), len(own["in"]), x_BTM.shape[2]))
+    full_BLM[:, : x_BTM.shape[1]] = np.where(real_BT1, np.asarray(x_BTM, np.float64), 0)
+    out_BTM = np.zeros(x_BTM.shape)
+    for b, m in np.ndindex(len(x_BTM), x_BTM.shape[2]):
+        h_F = full_BLM[b, :, m] @ own["in"] + own["in_bias"]
+        h_F *= [(1 + math.erf(h / math.sqrt(2))) / 2 for h in h_F]
+        out_BTM[b, :, m] = (h_F @ own["out"] + own["out_bias"])[: x_BTM.shape[1]]
+    return np.where(real_BT1, out_BTM, 0)
