@@ -32,6 +32,8 @@ ATTENTIONS: dict[str, type] = {
     "conv": variants.Conv,
     "lstm": variants.LSTM,
     "gru": variants.GRU,
+    "reformer": variants.Reformer,
+    "mixer": variants.Mixer,
 }
 # What decoders begin with where an attention is causal with other parameters alone.
 IN_DECODERS: dict[str, dict[str, Any]] = {

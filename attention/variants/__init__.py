@@ -16,8 +16,10 @@ from attention.variants.linformer import Linformer
 from attention.variants.local import Local
 from attention.variants.longformer import Longformer
 from attention.variants.lstm import LSTM
+from attention.variants.mlp_mixer import Mixer
 from attention.variants.patterned import Patterned
 from attention.variants.per_head import PerHead
+from attention.variants.reformer import Reformer
 from attention.variants.relu import ReLU
 from attention.variants.softmax import Softmax
 from attention.variants.strided import Strided
@@ -41,9 +43,11 @@ __all__ = [
     "Linformer",
     "Local",
     "Longformer",
+    "Mixer",
     "Patterned",
     "PerHead",
     "ReLU",
+    "Reformer",
     "Softmax",
     "Strided",
     "Tempered",

@@ -15,7 +15,7 @@ _glorot = jax.nn.initializers.xavier_uniform()
 
 
 @dataclass(frozen=True)
-class MLPMixer:
+class Mixer:
     """W₂ gelu(W₁ u + b₁) + b₂ over positions, the same for every feature u (equation 1).
 
     The weights are made for one length, to which sentences are filled up with zeros; padding within
@@ -31,7 +31,7 @@ class MLPMixer:
     Raises:
       ValueError: a field is out of range; in use, a sequence is longer than ``length``.
 
-        >>> mixer, x_BTM = MLPMixer(length=8, hidden=4), jnp.ones((1, 5, 6))
+        >>> mixer, x_BTM = Mixer(length=8, hidden=4), jnp.ones((1, 5, 6))
         >>> params, _ = mixer.init(jax.random.key(0), Sizes(1, 6, 6, 6))
         >>> params = {name: leaf.value for name, leaf in params.items()}
         >>> mixer.mix(params, {}, x_BTM, None)[0].shape
@@ -42,13 +42,20 @@ class MLPMixer:
     hidden: int = 256
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=False, bias=False, decoding="no", fixed_length=True
+        causal="no",
+        cross=False,
+        bias=False,
+        decoding="no",
+        fixed_length=True,
+        masks="plain",
+        time="n·r·d",
+        memory="n·d",
     )
 
     def __post_init__(self) -> None:
         for name in ("length", "hidden"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ValueError(f"MLPMixer({name}={value!r}): needs a whole number, 1 or more")
+                raise ValueError(f"Mixer({name}={value!r}): needs a whole number, 1 or more")
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """W₁ [length, hidden] and W₂ [hidden, length], and their biases."""
@@ -73,7 +80,7 @@ class MLPMixer:
         length, dtype = x_BTM.shape[1], accumulator(x_BTM.dtype)
         if length > self.length:
             raise ValueError(
-                f"MLPMixer(length={self.length}): x_BTM has {length} positions; it needs at most "
+                f"Mixer(length={self.length}): x_BTM has {length} positions; it needs at most "
                 f"its length: cut the sequence, or set length={length} and train again"
             )
         real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
@@ -91,7 +98,7 @@ class MLPMixer:
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """Refused: what comes later changes all that came before."""
-        raise NotImplementedError("MLPMixer cannot decode from a cache; use Conv, LSTM or Softmax")
+        raise NotImplementedError("Mixer cannot decode from a cache; use Conv, LSTM or Softmax")
 
     def extend(
         self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any

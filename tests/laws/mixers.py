@@ -7,7 +7,7 @@ from attention.variants.conv import Conv
 from attention.variants.fnet import FNet
 from attention.variants.gru import GRU
 from attention.variants.lstm import LSTM
-from attention.variants.mlp_mixer import MLPMixer
+from attention.variants.mlp_mixer import Mixer
 from tests.laws.case import Case, mixing
 from tests.reference import mixers
 
@@ -34,5 +34,5 @@ MIXERS = [
     convolution("conv-light", "light", 2, 1),
     convolution("conv-dynamic", "dynamic", 2, 2),
     convolution("conv-dynamic-backwards", "dynamic", 4, 0),
-    Linear("mixer", MLPMixer(length=16, hidden=6), mixers.mlp_mixer, grown=MLPMixer),
+    Linear("mixer", Mixer(length=16, hidden=6), mixers.mlp_mixer, grown=Mixer),
 ]  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 
 from attention.masks import Causal
 from attention.modules.mixing import Mixing
-from attention.variants.mlp_mixer import MLPMixer
+from attention.variants.mlp_mixer import Mixer
 
-LAYER = Mixing(heads=1, mixer=MLPMixer(length=6, hidden=3))
+LAYER = Mixing(heads=1, mixer=Mixer(length=6, hidden=3))
 x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4)), jnp.float32)
 VARIABLES = nn.meta.unbox(LAYER.init(jax.random.key(0), x_BTM))
 
@@ -29,12 +29,12 @@ def test_parameters_are_the_same_whatever_length_they_are_made_with():
 
 
 def test_a_longer_sequence_is_refused():
-    with pytest.raises(ValueError, match=r"MLPMixer\(length=6\): x_BTM has 7 .* set length=7"):
+    with pytest.raises(ValueError, match=r"Mixer\(length=6\): x_BTM has 7 .* set length=7"):
         LAYER.apply(VARIABLES, jnp.ones((1, 7, 4)))
 
 
 def test_a_causal_mask_and_wrong_fields_are_refused():
-    with pytest.raises(NotImplementedError, match="MLPMixer cannot attend causally; use"):
+    with pytest.raises(NotImplementedError, match="Mixer cannot attend causally; use"):
         LAYER.apply(VARIABLES, x_BTM, mask=Causal())
-    with pytest.raises(ValueError, match=r"MLPMixer\(hidden=0\): needs a whole number, 1 or more"):
-        MLPMixer(hidden=0)
+    with pytest.raises(ValueError, match=r"Mixer\(hidden=0\): needs a whole number, 1 or more"):
+        Mixer(hidden=0)
