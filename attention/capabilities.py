@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from attention import attentions
 from attention.modules.layers import multi_head
 from attention.modules.own import STATE
-from attention.shapes import Attend, Mix
+from attention.shapes import Abilities, Attend, Mix
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
 SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
@@ -32,6 +32,7 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 COLUMNS = (
     "name",
+    "definition",
     "causal",
     "cross",
     "padding",
@@ -80,9 +81,10 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
     file = Path(inspect.getfile(type(attend))).name
     return (
         name,
+        (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),
         can.causal,
         _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else ""),
-        "exact" if can.masks == "any" else "exact, and no mask but it and causal",
+        _padding(can),
         _yes(can.bias),
         can.decoding,
         can.time,
@@ -91,6 +93,13 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
         _paper(attend),
         f"[{file}](attention/variants/{file})",
     )
+
+
+def _padding(can: Abilities) -> str:
+    """With which masks beside it; padding itself is ignored exactly by all."""
+    if can.masks == "any":
+        return "exact, with any mask"
+    return "exact, alone" if can.causal == "no" else "exact, alone or with causal"
 
 
 def _yes(value: bool) -> str:
