@@ -48,14 +48,16 @@ def gather(
     """
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, log_gate: jax.Array | None) -> jax.Array:
-        if not causal and log_gate is None:
+        if causal:
+            return _recurrent(None, q, k, v, log_gate)[0]
+        if log_gate is None:
             s_BHRE = jnp.einsum("BKHR,BKHE->BHRE", k, v)
             return jnp.einsum("BQHR,BHRE->BQHE", q, s_BHRE)
-        there = _recurrent(None, q, k, v, log_gate)[0]
-        if causal:
-            return there
-        back = _recurrent(None, *(jnp.flip(x, 1) for x in (q, k, v)), jnp.flip(log_gate, 2))[0]
-        return there + jnp.flip(back, 1) - (q * k).sum(-1, keepdims=True) * v
+        there, _ = _recurrent(None, q, k, v, log_gate)
+        q_back, k_back, v_back = (jnp.flip(x, axis=1) for x in (q, k, v))
+        back, _ = _recurrent(None, q_back, k_back, v_back, jnp.flip(log_gate, axis=2))
+        own = (q * k).sum(axis=-1, keepdims=True) * v  # which both ways have met
+        return there + jnp.flip(back, axis=1) - own
 
     log_gate_BHKX = None if log_gate_BKHX is None else log_gate_BKHX.swapaxes(1, 2)
     return over_mesh(compute, q_BQHR, k_BKHR, v_BKHE, log_gate_BHKX)
