@@ -110,16 +110,17 @@ def _recurrent(
 def _chunk(s_GRE: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
     """One chunk of G rows of a batch and a head; the K positions of keys are the C of queries."""
     q_GCR, k_GKR, v_GKE, log_gate_GCX = inputs
-    level_GCX = jnp.cumsum(
-        jnp.maximum(log_gate_GCX, _NOTHING), axis=1
-    )  # of S since the chunk began
-    drop_GCKX = level_GCX[:, :, None] - level_GCX[:, None]
-    sees_1CK1 = jnp.tri(q_GCR.shape[1], dtype=bool)[None, :, :, None]
-    kept_GCKX = jnp.exp(jnp.where(sees_1CK1, drop_GCKX, -jnp.inf))
-    if kept_GCKX.shape[-1] == 1:
-        w_GCK = jnp.einsum("GCR,GKR->GCK", q_GCR, k_GKR) * kept_GCKX[..., 0]
-    else:
-        w_GCK = (q_GCR[:, :, None] * k_GKR[:, None] * kept_GCKX).sum(axis=-1)
+    log_gate_GCX = jnp.maximum(log_gate_GCX, _NOTHING)  # else others would drown in it
+    level_GCX = jnp.cumsum(log_gate_GCX, axis=1)
+    sees_CK = jnp.tri(q_GCR.shape[1], dtype=bool)
+    if log_gate_GCX.shape[-1] == 1:  # only the gates between a key and a query are added up
+        between_GCK = jnp.where(jnp.tri(len(sees_CK), k=-1, dtype=bool)[None], log_gate_GCX, 0)
+        drop_GCK = jnp.where(sees_CK[None], jnp.cumsum(between_GCK, axis=1), -jnp.inf)
+        w_GCK = jnp.einsum("GCR,GKR->GCK", q_GCR, k_GKR) * jnp.exp(drop_GCK)
+    else:  # cheaper, and as good where gates are differences of logarithms
+        drop_GCKR = level_GCX[:, :, None] - level_GCX[:, None]
+        drop_GCKR = jnp.where(sees_CK[None, :, :, None], drop_GCKR, -jnp.inf)
+        w_GCK = (q_GCR[:, :, None] * k_GKR[:, None] * jnp.exp(drop_GCKR)).sum(axis=-1)
     out_GCE = jnp.einsum("GCK,GKE->GCE", w_GCK, v_GKE)
     out_GCE += jnp.einsum("GCR,GRE->GCE", q_GCR * jnp.exp(level_GCX), s_GRE)
     last_G1X = level_GCX[:, -1:]
