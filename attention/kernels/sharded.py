@@ -55,6 +55,25 @@ def over_mesh(
     )(q_BQHD, k_BKGD, v_BKGE, extras)
 
 
+def over_batch(compute: Callable[..., jax.Array], params: Any, *arrays: jax.Array) -> jax.Array:
+    """``compute(params, *arrays)``, each device with its share of the batch and all parameters.
+
+    Args:
+      compute: of arrays with the batch first, to one such array.
+      params: a tree without a batch.
+      arrays: all with the batch first.
+    """
+    data = _axis(DATA, *(len(x) for x in arrays))
+    if data is None:
+        return compute(params, *arrays)
+    return jax.shard_map(
+        compute,
+        in_specs=(PartitionSpec(), *(PartitionSpec(data) for _ in arrays)),
+        out_specs=PartitionSpec(data),
+        check_vma=False,
+    )(params, *arrays)
+
+
 def splits_heads(q_BQHD: jax.Array, k_BKGD: jax.Array) -> bool:
     """Whether ``over_mesh`` gives a device some of the heads only."""
     return _axis(TENSOR, q_BQHD.shape[2], k_BKGD.shape[2]) is not None

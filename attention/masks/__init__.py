@@ -26,7 +26,7 @@ from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
-from attention.masks.plain import Plain, plainly
+from attention.masks.plain import Plain, plainly, plainly_at
 from attention.masks.strided import Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions
@@ -64,5 +64,6 @@ __all__ = [
     "conjuncts",
     "dense_positions",
     "plainly",
+    "plainly_at",
     "positions_of",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.masks.base import as_mask
+from attention.masks.base import Mask, as_mask
 from attention.masks.conjunctions import conjuncts
 from attention.masks.padding import Lengths, Valid
 from attention.masks.patterns import Causal
@@ -44,15 +44,9 @@ def plainly(asker: Any, mask: Any, q_BQX: jax.Array, k_BKX: jax.Array) -> Plain:
       ValueError: a mask made for another length.
     """
     (batch, q_len), k_len = q_BQX.shape[:2], k_BKX.shape[1]
-    mask, name, causal = as_mask(mask), type(asker).__name__, False
-    for part in conjuncts(mask):
-        causal |= isinstance(part, Causal)
-        if not isinstance(part, Causal | Lengths | Valid):
-            raise NotImplementedError(
-                f"{name} cannot follow a mask of {type(part).__name__}, since it makes no single "
-                "scores; use Causal, Lengths and Valid, joined by &, or another attention: Softmax "
-                "follows every mask"
-            )
+    mask, name = as_mask(mask), type(asker).__name__
+    _check_parts(name, mask)
+    causal = any(isinstance(part, Causal) for part in conjuncts(mask))
     if causal and q_len != k_len:
         raise NotImplementedError(
             f"{name} cannot attend causally across two sequences, {q_len} queries to {k_len} keys; "
@@ -68,3 +62,30 @@ def plainly(asker: Any, mask: Any, q_BQX: jax.Array, k_BKX: jax.Array) -> Plain:
         for real, length in zip(mask.padding(q_len, k_len), (q_len, k_len), strict=True)
     )
     return Plain(causal, q_real, k_real)
+
+
+def plainly_at(asker: Any, mask: Any, pos_BQ: jax.Array) -> jax.Array:
+    """Which of the positions are no padding, bool [B, Q], as a step of decoding asks.
+
+    Args:
+      asker, mask: as for ``plainly``.
+      pos_BQ: whole numbers.
+
+    Raises:
+      NotImplementedError: another mask than ``plainly`` reads.
+    """
+    mask = as_mask(mask)
+    _check_parts(type(asker).__name__, mask)
+    see_BHQQ = mask.at(pos_BQ[:, None, :, None], pos_BQ[:, None, None, :])
+    real_BQ = jnp.diagonal(see_BHQQ[:, 0], axis1=1, axis2=2)  # none of these masks has heads
+    return jnp.broadcast_to(real_BQ, pos_BQ.shape)
+
+
+def _check_parts(name: str, mask: Mask) -> None:
+    for part in conjuncts(mask):
+        if not isinstance(part, Causal | Lengths | Valid):
+            raise NotImplementedError(
+                f"{name} cannot follow a mask of {type(part).__name__}, since it makes no single "
+                "scores; use Causal, Lengths and Valid, joined by &, or another attention: Softmax "
+                "follows every mask"
+            )
