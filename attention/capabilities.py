@@ -27,6 +27,9 @@ SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "longformer": ({"first": 0},),
     "graph": ({"score": "dot"},),
+    "routing": ({"shared": False},),
+    "performer": ({"kind": "relu"},),
+    "rfa": ({"gated": True},),
     "lstm": ({"both_ways": False},),
     "gru": ({"both_ways": False},),
 }

@@ -72,7 +72,13 @@ class Compressed:
     dropout_rate: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=False, decoding="cached"
+        causal="exact",
+        cross=True,
+        bias=False,
+        decoding="cached",
+        masks="plain",
+        time="n²·d/s",
+        memory="n·d",
     )
 
     def __post_init__(self) -> None:

@@ -96,6 +96,9 @@ class Routing:
             bias=False,
             decoding="recompute" if self.shared else "no",
             projections="shared" if self.shared else "apart",
+            masks="plain",
+            time="n·k·d + n²·d/k",
+            memory="n·(d + h·k)",
             otherwise="" if self.shared else "with shared=True it is causal",
         )
 

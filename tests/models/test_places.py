@@ -25,6 +25,10 @@ PARAMETERS = {
     "grid": {"width": 3, "rows": 1, "columns": 1},
     "axial": {"width": 3},
     "per_head": {"left": (1, 2), "right": (1, 0), "step": (1, 2)},
+    "linformer": {"rank": 5},
+    "conv": {"left": 1, "right": 1},
+    "reformer": {"chunk": 2, "rounds": 2},
+    "mixer": {"hidden": 5},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
