@@ -142,21 +142,23 @@ class Routing:
             for heads in (slice(self.local_heads), slice(self.local_heads, None))
         )
         centroids_HND = lax.stop_gradient(state["centroids"])
-        out_BTHE = self._routed(centroids_HND, *routed, said)
+        out_BTHE = self._routed(centroids_HND, said, *routed)
         if self.local_heads:
-            local_BTHE = softmax_attention(*near, mask & Window(self.left, self.right))
+            q_BTHD, k_BTHD, v_BTHE = near
+            window = mask & Window(self.left, self.right)
+            local_BTHE = softmax_attention(q_BTHD, k_BTHD, v_BTHE, window)
             out_BTHE = jnp.concatenate([local_BTHE, out_BTHE], axis=2)
         if rng is not None:
-            state = {"centroids": self._moved(centroids_HND, *routed[:2], said)}
+            state = {"centroids": self._moved(centroids_HND, said, *routed[:2])}
         return out_BTHE, state
 
     def _routed(
         self,
         centroids_HND: jax.Array,
+        said: Plain,
         q_BTHD: jax.Array,
         k_BTHD: jax.Array,
         v_BTHE: jax.Array,
-        said: Plain,
     ) -> jax.Array:
         """Attention within clusters."""
 
@@ -201,7 +203,7 @@ class Routing:
         return jnp.sort(jnp.where(jnp.arange(most)[None, None] < here_R11, at_RNW, length), axis=2)
 
     def _moved(
-        self, centroids_HND: jax.Array, q_BTHD: jax.Array, k_BTHD: jax.Array, said: Plain
+        self, centroids_HND: jax.Array, said: Plain, q_BTHD: jax.Array, k_BTHD: jax.Array
     ) -> jax.Array:
         """The centroids after a step; sums are over the whole batch."""
         sides = [(q_BTHD, said.q_real_BQ), (k_BTHD, said.k_real_BK)]
