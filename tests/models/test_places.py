@@ -29,6 +29,9 @@ PARAMETERS = {
     "conv": {"left": 1, "right": 1},
     "reformer": {"chunk": 2, "rounds": 2},
     "mixer": {"hidden": 5},
+    "routing": {"clusters": 2, "left": 2, "right": 1},
+    "performer": {"random_features": 6},
+    "rfa": {"random_features": 16},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
