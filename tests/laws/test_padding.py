@@ -133,7 +133,7 @@ def test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient(setting, dtype):
     unseen_BK = ~drawn.seen_BHQK.any(axis=(1, 2))
     assert dead_BQ.any()
     # Large scores: a finite stand-in for minus infinity would be met.
-    inputs = drawn.inputs | {"q": (60 * drawn.inputs["q"]).astype(dtype)}
+    inputs = {n: (60 * x).astype(dtype) if n == "q" else x for n, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(inputs=inputs)
     dead_BHQ = ~drawn.seen_BHQK.any(axis=3)
     assert not numbers(out)[dead_BHQ.swapaxes(1, 2)].any()
