@@ -35,6 +35,7 @@ from attention.modules.named import (
     RoutingAttention,
     SoftmaxAttention,
     StridedAttention,
+    SynthesizerAttention,
     TemperedAttention,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
     "RoutingAttention",
     "SoftmaxAttention",
     "StridedAttention",
+    "SynthesizerAttention",
     "TemperedAttention",
     "Transformer",
     "kernels",

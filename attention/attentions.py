@@ -39,6 +39,7 @@ ATTENTIONS: dict[str, type] = {
     "rfa": variants.RFA,
     "routing": variants.Routing,
     "compressed": variants.Compressed,
+    "synthesizer": variants.Synthesizer,
 }
 # What decoders begin with where an attention is causal with other parameters alone.
 IN_DECODERS: dict[str, dict[str, Any]] = {

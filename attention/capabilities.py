@@ -30,6 +30,13 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "routing": ({"shared": False},),
     "performer": ({"kind": "relu"},),
     "rfa": ({"gated": True},),
+    "synthesizer": (
+        {"parts": ("random",)},
+        {"parts": ("fixed",)},
+        {"parts": ("factorised_dense",)},
+        {"parts": ("factorised_random",)},
+        {"parts": ("dense", "dot")},
+    ),
     "lstm": ({"both_ways": False},),
     "gru": ({"both_ways": False},),
 }
@@ -73,7 +80,7 @@ def _rows() -> Iterator[tuple[str, ...]]:
     for name in attentions.ATTENTIONS:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
-            told = ", ".join(f"{key}={value}" for key, value in form.items())
+            told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
             yield _row(
                 f"`{name}`" + (f" with {told}" if told else ""), attentions.attend(spec, "encoder")
             )
@@ -103,6 +110,10 @@ def _padding(can: Abilities) -> str:
     if can.masks == "any":
         return "exact, with any mask"
     return "exact, alone" if can.causal == "no" else "exact, alone or with causal"
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
 
 
 def _yes(value: bool) -> str:

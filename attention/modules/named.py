@@ -124,6 +124,7 @@ ReformerAttention = named(variants.Reformer)
 RoutingAttention = named(variants.Routing)
 SoftmaxAttention = named(variants.Softmax)
 StridedAttention = named(variants.Strided)
+SynthesizerAttention = named(variants.Synthesizer)
 TemperedAttention = named(variants.Tempered)
 
 ConvMixing = named_mixing(variants.Conv)

@@ -28,6 +28,7 @@ from attention.variants.rfa import RFA
 from attention.variants.routing import Routing
 from attention.variants.softmax import Softmax
 from attention.variants.strided import Strided
+from attention.variants.synthesizer import Synthesizer
 from attention.variants.tempered import Tempered
 
 __all__ = [
@@ -60,5 +61,6 @@ __all__ = [
     "Routing",
     "Softmax",
     "Strided",
+    "Synthesizer",
     "Tempered",
 ]

@@ -32,6 +32,7 @@ PARAMETERS = {
     "routing": {"clusters": 2, "left": 2, "right": 1},
     "performer": {"random_features": 6},
     "rfa": {"random_features": 16},
+    "synthesizer": {"hidden": 3},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
@@ -160,8 +161,33 @@ def test_the_quickstart_trains_and_decodes(places, batch):
     assert len(task.texts(np.asarray(beams.tokens_BNT)[:, 0])) == len(rows["source_BS"])
 
 
+NEVER_CAUSAL = {"global", "bigbird", "graph", "linformer", "fnet", "mixer"}
+ACROSS = {
+    *("softmax", "additive", "relu", "tempered", "cosine", "linformer", "compressed"),
+    *("linear", "efficient", "performer", "rfa"),
+}
+
+
 def test_what_is_legal():
+    names = set(attentions.ATTENTIONS)
     assert PLACES["encoder"] == list(attentions.ATTENTIONS)
-    assert set(attentions.ATTENTIONS) - set(PLACES["decoder"]) <= {"global", "bigbird", "graph"}
-    assert PLACES["cross"] == ["softmax"]
-    assert set(PARAMETERS) <= set(attentions.ATTENTIONS)
+    assert set(PLACES["decoder"]) == names - NEVER_CAUSAL
+    assert set(PLACES["cross"]) == ACROSS
+    assert set(PARAMETERS) <= names
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (place, name)
+        for place, names in PLACES.items()
+        for name in attentions.ATTENTIONS
+        if name not in names
+    ],
+)
+def test_what_is_illegal_is_refused_with_a_remedy(place, name):
+    with pytest.raises(NotImplementedError) as error:
+        attentions.attend(spec(place, name), place)
+    assert str(error.value).startswith(f"config.model.{place} is {name}, which cannot ")
+    assert "; choose softmax" in str(error.value)
+    assert "\n" not in str(error.value)
