@@ -134,17 +134,18 @@ class Routing:
             jnp.where(real_BT[:, :, None, None], x, 0)  # before the first product
             for real_BT, x in ((asking_BT, q_BQHD), (asked_BT, k_BKHD), (asked_BT, v_BKHE))
         )
-        near, routed = (
-            tuple(x[:, :, heads] for x in (q_BTHD, k_BTHD, v_BTHE))
-            for heads in (slice(self.local_heads), slice(self.local_heads, None))
-        )
+        first = self.local_heads
+        q, k, v = (x[:, :, first:] for x in (q_BTHD, k_BTHD, v_BTHE))
         centroids_HND = lax.stop_gradient(state["centroids"])
-        out_BTHE = self._routed(centroids_HND, *routed, said)
-        if self.local_heads:
-            local_BTHE = softmax_attention(*near, mask & Window(self.left, self.right))
+        out_BTHE = self._routed(centroids_HND, q, k, v, said)
+        if first:
+            near = mask & Window(self.left, self.right)
+            local_BTHE = softmax_attention(
+                q_BTHD[:, :, :first], k_BTHD[:, :, :first], v_BTHE[:, :, :first], near
+            )
             out_BTHE = jnp.concatenate([local_BTHE, out_BTHE], axis=2)
         if rng is not None:
-            state = {"centroids": self._moved(centroids_HND, *routed[:2], said)}
+            state = {"centroids": self._moved(centroids_HND, q, k, said)}
         return out_BTHE, state
 
     def _routed(
