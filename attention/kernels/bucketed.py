@@ -32,8 +32,9 @@ def bucketed_attention(
 ) -> jax.Array:
     """Every token gathers the values of the others that are near it in any of N rounds.
 
-    A key that is near in several rounds counts once (the paper's -log N_ij), and a token sees
-    itself where it sees no other (appendix A). Memory is linear in T.
+    A key that is near in N_ij rounds counts once: its weight is divided by that (appendix A, where
+    log N_ij is subtracted from the score). A token sees itself where it sees no other in any round.
+    Memory is linear in T.
 
     Args:
       q_RTD, k_RTD, v_RTE: queries, keys and values of R rows; all finite.

@@ -41,8 +41,8 @@ def test_fields_are_checked(fields):
 
 
 def test_a_row_in_a_batch_has_the_buckets_that_it_has_alone():
-    """By its true length: 20 tokens have 20 buckets, 150 have pairs of 14, where 2 have 2."""
-    attend, lengths = Reformer(chunk=2, rounds=2), (20, 150, 2)
+    """By its true length: 21 tokens have 20 buckets, 149 have pairs of 14, where 3 have 2."""
+    attend, lengths = Reformer(chunk=2, rounds=2), (21, 149, 3)
     q, v = normal(3, 150, 2, 4), normal(3, 150, 2, 3)
     assert [attend._hashes(n // 2) for n in lengths] == [(20, 1), (14, 14), (2, 1)]
     together = out_of(attend, q, v, masks.Lengths(jnp.array(lengths)))
