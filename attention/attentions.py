@@ -34,6 +34,12 @@ ATTENTIONS: dict[str, type] = {
     "gru": variants.GRU,
     "reformer": variants.Reformer,
     "mixer": variants.Mixer,
+    "efficient": variants.Efficient,
+    "performer": variants.Performer,
+    "rfa": variants.RFA,
+    "routing": variants.Routing,
+    "compressed": variants.Compressed,
+    "synthesizer": variants.Synthesizer,
 }
 # What decoders begin with where an attention is causal with other parameters alone.
 IN_DECODERS: dict[str, dict[str, Any]] = {

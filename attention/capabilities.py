@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from attention import attentions
 from attention.modules.layers import multi_head
 from attention.modules.own import STATE
-from attention.shapes import Attend, Mix
+from attention.shapes import Abilities, Attend, Mix
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
 SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
@@ -27,11 +27,22 @@ SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "longformer": ({"first": 0},),
     "graph": ({"score": "dot"},),
+    "routing": ({"shared": False},),
+    "performer": ({"kind": "relu"},),
+    "rfa": ({"gated": True},),
+    "synthesizer": (
+        {"parts": ("random",)},
+        {"parts": ("fixed",)},
+        {"parts": ("factorised_dense",)},
+        {"parts": ("factorised_random",)},
+        {"parts": ("dense", "dot")},
+    ),
     "lstm": ({"both_ways": False},),
     "gru": ({"both_ways": False},),
 }
 COLUMNS = (
     "name",
+    "definition",
     "causal",
     "cross",
     "padding",
@@ -69,7 +80,7 @@ def _rows() -> Iterator[tuple[str, ...]]:
     for name in attentions.ATTENTIONS:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
-            told = ", ".join(f"{key}={value}" for key, value in form.items())
+            told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
             yield _row(
                 f"`{name}`" + (f" with {told}" if told else ""), attentions.attend(spec, "encoder")
             )
@@ -80,9 +91,10 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
     file = Path(inspect.getfile(type(attend))).name
     return (
         name,
+        (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),
         can.causal,
         _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else ""),
-        "exact" if can.masks == "any" else "exact, and no mask but it and causal",
+        _padding(can),
         _yes(can.bias),
         can.decoding,
         can.time,
@@ -91,6 +103,17 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
         _paper(attend),
         f"[{file}](attention/variants/{file})",
     )
+
+
+def _padding(can: Abilities) -> str:
+    """With which masks beside it; padding itself is ignored exactly by all."""
+    if can.masks == "any":
+        return "exact, with any mask"
+    return "exact, alone" if can.causal == "no" else "exact, alone or with causal"
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
 
 
 def _yes(value: bool) -> str:

@@ -59,6 +59,12 @@ GROWN: dict[str, Callable[[int, int], dict[str, Any]]] = {
 }
 
 
+# Of a complete graph all scores are in memory.
+MASKS: dict[str, Callable[[int], masks.Mask]] = {
+    "graph": lambda n: masks.Edges(np.random.default_rng(0).integers(0, n, (8 * n, 2)), nodes=n),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default="growth,against,step")
@@ -90,7 +96,8 @@ def growth(names: list[str]) -> None:
         for what in ("forward", "with backward"):
             seconds, needed, counted = [], [], []
             for length in LENGTHS:
-                function, arrays = function_of(name, length), drawn(length)
+                mask = MASKS[name](length) if name in MASKS else None
+                function, arrays = function_of(name, length, mask), drawn(length)
                 if what == "with backward":
                     function = with_backward(function)
                 shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]

@@ -48,14 +48,16 @@ def gather(
     """
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, log_gate: jax.Array | None) -> jax.Array:
-        if not causal and log_gate is None:
+        if causal:
+            return _recurrent(None, q, k, v, log_gate)[0]
+        if log_gate is None:
             s_BHRE = jnp.einsum("BKHR,BKHE->BHRE", k, v)
             return jnp.einsum("BQHR,BHRE->BQHE", q, s_BHRE)
-        there = _recurrent(None, q, k, v, log_gate)[0]
-        if causal:
-            return there
-        back = _recurrent(None, *(jnp.flip(x, 1) for x in (q, k, v)), jnp.flip(log_gate, 2))[0]
-        return there + jnp.flip(back, 1) - (q * k).sum(-1, keepdims=True) * v
+        there, _ = _recurrent(None, q, k, v, log_gate)
+        q_back, k_back, v_back = (jnp.flip(x, axis=1) for x in (q, k, v))
+        back, _ = _recurrent(None, q_back, k_back, v_back, jnp.flip(log_gate, axis=2))
+        own = (q * k).sum(axis=-1, keepdims=True) * v  # which both ways have met
+        return there + jnp.flip(back, axis=1) - own
 
     log_gate_BHKX = None if log_gate_BKHX is None else log_gate_BKHX.swapaxes(1, 2)
     return over_mesh(compute, q_BQHR, k_BKHR, v_BKHE, log_gate_BHKX)
@@ -108,16 +110,17 @@ def _recurrent(
 def _chunk(s_GRE: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
     """One chunk of G rows of a batch and a head; the K positions of keys are the C of queries."""
     q_GCR, k_GKR, v_GKE, log_gate_GCX = inputs
-    level_GCX = jnp.cumsum(
-        jnp.maximum(log_gate_GCX, _NOTHING), axis=1
-    )  # of S since the chunk began
-    drop_GCKX = level_GCX[:, :, None] - level_GCX[:, None]
-    sees_1CK1 = jnp.tri(q_GCR.shape[1], dtype=bool)[None, :, :, None]
-    kept_GCKX = jnp.exp(jnp.where(sees_1CK1, drop_GCKX, -jnp.inf))
-    if kept_GCKX.shape[-1] == 1:
-        w_GCK = jnp.einsum("GCR,GKR->GCK", q_GCR, k_GKR) * kept_GCKX[..., 0]
-    else:
-        w_GCK = (q_GCR[:, :, None] * k_GKR[:, None] * kept_GCKX).sum(axis=-1)
+    log_gate_GCX = jnp.maximum(log_gate_GCX, _NOTHING)  # else others would drown in it
+    level_GCX = jnp.cumsum(log_gate_GCX, axis=1)
+    sees_CK = jnp.tri(q_GCR.shape[1], dtype=bool)
+    if log_gate_GCX.shape[-1] == 1:  # only the gates between a key and a query are added up
+        between_GCK = jnp.where(jnp.tri(len(sees_CK), k=-1, dtype=bool)[None], log_gate_GCX, 0)
+        drop_GCK = jnp.where(sees_CK[None], jnp.cumsum(between_GCK, axis=1), -jnp.inf)
+        w_GCK = jnp.einsum("GCR,GKR->GCK", q_GCR, k_GKR) * jnp.exp(drop_GCK)
+    else:  # cheaper, and as good where gates are differences of logarithms
+        drop_GCKR = level_GCX[:, :, None] - level_GCX[:, None]
+        drop_GCKR = jnp.where(sees_CK[None, :, :, None], drop_GCKR, -jnp.inf)
+        w_GCK = (q_GCR[:, :, None] * k_GKR[:, None] * jnp.exp(drop_GCKR)).sum(axis=-1)
     out_GCE = jnp.einsum("GCK,GKE->GCE", w_GCK, v_GKE)
     out_GCE += jnp.einsum("GCR,GRE->GCE", q_GCR * jnp.exp(level_GCX), s_GRE)
     last_G1X = level_GCX[:, -1:]

@@ -60,7 +60,7 @@ class Read:
         return out_BQHE, {name: s_BHRE}
 
     def finish(self, out_BQHE: jax.Array, kept: Tree) -> tuple[jax.Array, Tree]:
-        """The output, zero at padding, and the cache, if there is one, with what is now ``kept``."""
+        """The output, zero at padding, and the cache, if any, with what is now ``kept``."""
         out_BQHE = jnp.where(self.q_real_BQ[:, :, None, None], out_BQHE, 0)
         if self.cache is None:
             return out_BQHE, None
@@ -162,11 +162,10 @@ def by_logs(
     else:
         before_BHR = asked.cache["log_BHR"].astype(log_k_BKHR.dtype)
     log_BTHR = prefix.log_sums(before_BHR, log_k_BKHR)  # before the first position, and after each
-    log_BKHR = log_BTHR[:, 1:]
+    before_BKHR, log_BKHR = log_BTHR[:, :-1], log_BTHR[:, 1:]
     k_BKHR = asked.shown(jnp.exp(log_k_BKHR - log_BKHR))
-    out_BQHE, kept = asked.gather(
-        "sums_BHRE", query(log_BKHR), k_BKHR, asked.v_BKHE, log_BTHR[:, :-1] - log_BKHR
-    )
+    log_gate_BKHR = jnp.where(before_BKHR > _UNSEEN / 2, before_BKHR - log_BKHR, 0)
+    out_BQHE, kept = asked.gather("sums_BHRE", query(log_BKHR), k_BKHR, asked.v_BKHE, log_gate_BKHR)
     return asked.finish(out_BQHE, kept | {"log_BHR": log_BTHR[:, -1]})
 
 

@@ -24,6 +24,7 @@ from attention.shapes import (
     check_one_sequence,
     check_qkv,
 )
+from attention.variants import refusals
 
 _COLUMNS = 32  # of a rotation, where the number of buckets follows the length
 
@@ -83,6 +84,8 @@ class Reformer:
         memory="n·d",
     )
 
+    start, extend = refusals.start, refusals.extend
+
     def __post_init__(self) -> None:
         if self.buckets < 0 or self.buckets % 2:
             raise ValueError(f"Reformer(buckets={self.buckets}): needs an even number, or 0")
@@ -116,10 +119,7 @@ class Reformer:
         """
         check_one_sequence(self, q_BQHD, k_BKHD)
         check_qkv(q_BQHD, k_BKHD, v_BKHE)
-        if bias is not None:
-            raise NotImplementedError(
-                f"{type(self).__name__} cannot add a bias to its scores; use Softmax"
-            )
+        refusals.check_no_bias(self, bias)
         said = plainly(self, mask, q_BQHD, k_BKHD)
         heads, size = q_BQHD.shape[2:]
         rotations_HNDR = state["rotations"] if rng is None else self._drawn(rng, heads, size)
@@ -155,17 +155,6 @@ class Reformer:
         extras = real_BT, said.k_real_BK, flat_1HXR
         out_BTHE = over_mesh(compute, q_BTHD, k_BTHD, v_BTHE, extras)
         return jnp.where(said.q_real_BQ[:, :, None, None], out_BTHE, 0), state
-
-    def start(
-        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-    ) -> Tree:
-        """Refuses: what is selected depends on the whole prefix."""
-        raise NotImplementedError(
-            f"{type(self).__name__} cannot decode from a cache; use MultiHead, which works out the "
-            "prefix again"
-        )
-
-    extend = start
 
     def _drawn(self, rng: jax.Array, heads: int, size: int) -> jax.Array:
         """Rotations R of all rounds: columns for half the buckets, or for two hashes of them."""

@@ -85,6 +85,8 @@ class Synthesizer:
             projections="apart" if "dot" in self.parts else "values",
             needs_x=not synthetic.OF_X.isdisjoint(self.parts),
             fixed_length=True,
+            time="n²·d",
+            memory="n·d" if set(self.parts) <= {"dense", "factorised_random", "dot"} else "h·n²",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

@@ -38,6 +38,7 @@ class Case:
       pattern: the attention's own mask, of which no query sees more than it shows; or made from
         what the mask given shows, bool [B, H, Q, K].
       linear: whether all values come from v, so that the output is linear in it.
+      mixes: whether channels mix, so that the effective matrix holds norms of derivatives.
       sums_to_one: whether the weights of a row do.
       grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
@@ -58,6 +59,7 @@ class Case:
     bias: Callable[..., Any] | None = None
     pattern: Mask | Callable[[Any], Mask] | None = None
     linear: bool = True
+    mixes: bool = False
     sums_to_one: bool = True
     grown: Callable[[int], Attend | Mix] | None = None
     multiply_adds: float = 2.0

@@ -1,12 +1,15 @@
 """The cases of attentions among tokens that hashing or clustering puts together."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from unittest import mock
 
 from attention.kernels.plan import Limits
+from attention.shapes import Sizes
 from attention.variants.reformer import Reformer
+from attention.variants.routing import Routing
 from tests.laws.case import Case
 from tests.reference import clustered
 
@@ -51,6 +54,28 @@ def reformer(name: str, attend: Reformer, columns: int = 32, **options: Any) -> 
     )
 
 
+# Of two features layer normalisation leaves a sign, and of one nothing: tokens would be alike.
+ROUTED = (Sizes(3, 4, 5, 12), Sizes(2, 3, 3, 6), Sizes(5, 3, 1, 15))
+
+
+def routing(name: str, attend: Routing, sizes: tuple[Sizes, ...] = ROUTED) -> Case:
+    """Costs are measured with as many clusters as the root of the length."""
+    fields = ("clusters", "window", "local_heads", "left", "right")
+    reference = partial(clustered.routing, **{field: getattr(attend, field) for field in fields})
+    return Case(
+        name,
+        attend,
+        reference,
+        sizes=sizes,
+        lengths=(11, 1, 16),
+        masks=PLAIN,
+        sums_to_one=False,
+        grown=lambda length: replace(attend, clusters=math.isqrt(length), window=0),
+        multiply_adds=1.5,
+        temporary_bytes=1.5,
+    )
+
+
 CLUSTERED: list[Case] = [
     reformer("reformer", Reformer(buckets=4, chunk=3, rounds=2), lengths=(11, 1, 16)),
     reformer(
@@ -59,4 +84,7 @@ CLUSTERED: list[Case] = [
         columns=2,
         lengths=(13, 1, 22),
     ),
+    routing("routing", Routing(clusters=3), (Sizes(3, 4, 5, 12), Sizes(1, 3, 3, 3), ROUTED[2])),
+    routing("routing-apart", Routing(clusters=2, window=5, shared=False)),
+    routing("routing-local", Routing(clusters=2, local_heads=1, left=2, right=1)),
 ]

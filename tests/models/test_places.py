@@ -1,5 +1,6 @@
 """Every attention in every place where it is legal, and together: trained and decoded."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -25,6 +26,14 @@ PARAMETERS = {
     "grid": {"width": 3, "rows": 1, "columns": 1},
     "axial": {"width": 3},
     "per_head": {"left": (1, 2), "right": (1, 0), "step": (1, 2)},
+    "linformer": {"rank": 5},
+    "conv": {"left": 1, "right": 1},
+    "reformer": {"chunk": 2, "rounds": 2},
+    "mixer": {"hidden": 5},
+    "routing": {"clusters": 2, "left": 2, "right": 1},
+    "performer": {"random_features": 6},
+    "rfa": {"random_features": 16},
+    "synthesizer": {"hidden": 3},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
@@ -55,6 +64,13 @@ def model_of(**places):
     return build.transformer(config, vocab_size=11)
 
 
+def told_of(recomputed):
+    """Expects the warning that a decoder works out the prefix again, if it does."""
+    if not recomputed:
+        return contextlib.nullcontext()
+    return pytest.warns(UserWarning, match="works out the prefix again at each step of decoding")
+
+
 def check(model):
     """Logits and gradients are finite, padding does not matter, the cache gives the full pass."""
     variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
@@ -74,8 +90,9 @@ def check(model):
     np.testing.assert_allclose(alone, logits_BTV[1:], atol=1e-5)
     start = jax.jit(functools.partial(model.apply, method="start"), static_argnames="length")
     extend = jax.jit(functools.partial(model.apply, method="extend"))
-    memory, cache = start(variables, SOURCE_BS, length=TARGET_BT.shape[1])
     recomputed = model.decoder.abilities.decoding == "recompute"
+    with told_of(recomputed):
+        memory, cache = start(variables, SOURCE_BS, length=TARGET_BT.shape[1])
     for t in range(TARGET_BT.shape[1]):
         logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, t])
         real_B = np.asarray(TARGET_BT[:, t] != 0)
@@ -146,15 +163,41 @@ def test_the_quickstart_trains_and_decodes(places, batch):
         losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0]
     search = dataclasses.replace(build.search(config), beams=2, max_length=9)
-    beams = jax.jit(functools.partial(task.search, search=search))(
-        state.params, state.model_state, rows["source_BS"]
-    )
+    with told_of(task.model.decoder.abilities.decoding == "recompute"):
+        beams = jax.jit(functools.partial(task.search, search=search))(
+            state.params, state.model_state, rows["source_BS"]
+        )
     assert np.isfinite(beams.scores_BN).all()
     assert len(task.texts(np.asarray(beams.tokens_BNT)[:, 0])) == len(rows["source_BS"])
 
 
+NEVER_CAUSAL = {"global", "bigbird", "graph", "linformer", "fnet", "mixer"}
+ACROSS = {
+    *("softmax", "additive", "relu", "tempered", "cosine", "linformer", "compressed"),
+    *("linear", "efficient", "performer", "rfa"),
+}
+
+
 def test_what_is_legal():
+    names = set(attentions.ATTENTIONS)
     assert PLACES["encoder"] == list(attentions.ATTENTIONS)
-    assert set(attentions.ATTENTIONS) - set(PLACES["decoder"]) <= {"global", "bigbird", "graph"}
-    assert PLACES["cross"] == ["softmax"]
-    assert set(PARAMETERS) <= set(attentions.ATTENTIONS)
+    assert set(PLACES["decoder"]) == names - NEVER_CAUSAL
+    assert set(PLACES["cross"]) == ACROSS
+    assert set(PARAMETERS) <= names
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (place, name)
+        for place, names in PLACES.items()
+        for name in attentions.ATTENTIONS
+        if name not in names
+    ],
+)
+def test_what_is_illegal_is_refused_with_a_remedy(place, name):
+    with pytest.raises(NotImplementedError) as error:
+        attentions.attend(spec(place, name), place)
+    assert str(error.value).startswith(f"config.model.{place} is {name}, which cannot ")
+    assert "; choose softmax" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -58,3 +58,61 @@ def reformer(
             weights = _softmax([scale * q[b, i, h] @ k_D for k_D in unit])
             out_BTHE[b, i, h] = sum(w * v[b, j, h] for w, j in zip(weights, keys, strict=True))
     return out_BTHE
+
+
+def normalised(x):
+    """Layer normalisation without scale and bias."""
+    x = np.asarray(x, np.float64)
+    return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+
+
+def _attended(q_TD, k_TD, v_TE, i, keys, scale):
+    weights = _softmax([scale * q_TD[i] @ k_TD[j] for j in keys])
+    return sum(w * v_TE[j] for w, j in zip(weights, keys, strict=True))
+
+
+def routing(
+    q_BTHD,
+    k_BTHD,
+    v_BTHE,
+    see,
+    bias=None,
+    state=None,
+    *,
+    clusters,
+    window=0,
+    local_heads=0,
+    left=0,
+    right=0,
+):
+    """Roy et al. 2021, algorithm 1, cluster by cluster; local heads token by token."""
+    assert bias is None
+    q, k, v = (np.asarray(x, np.float64) for x in (q_BTHD, k_BTHD, v_BTHE))
+    batch, length, heads, size = q.shape
+    scale = 1 / math.sqrt(size)
+    out_BTHE = np.zeros(v.shape)
+    for b, h in np.ndindex(batch, heads):
+        tokens = [i for i in range(length) if see[b, h, i, i]]
+        if h < local_heads:
+            for i in tokens:
+                keys = [
+                    j for j in range(i - left, i + right + 1) if j in tokens and see[b, h, i, j]
+                ]
+                out_BTHE[b, i, h] = _attended(q[b, :, h], k[b, :, h], v[b, :, h], i, keys, scale)
+            continue
+        if not tokens:
+            continue
+        q_TD, k_TD = (normalised(x[b, :, h]) for x in (q, k))
+        members = min(window or math.ceil(len(tokens) / clusters), len(tokens))
+        gathered = {i: [] for i in tokens}
+        for mu_D in np.asarray(state["centroids"][h - local_heads], np.float64):
+            asking, asked = (
+                sorted(tokens, key=lambda i: -(x_TD[i] @ mu_D))[:members] for x_TD in (q_TD, k_TD)
+            )
+            for i in asking:
+                keys = [j for j in asked if see[b, h, i, j]]
+                gathered[i].append(_attended(q_TD, k_TD, v[b, :, h], i, keys, scale))
+        for i, found in gathered.items():
+            if found:
+                out_BTHE[b, i, h] = np.mean(found, axis=0)
+    return out_BTHE

@@ -18,7 +18,7 @@ x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4)), jnp.float32
 
 
 def layer_of(mixer):
-    layer = Mixing(heads=1, mixer=mixer)
+    layer = Mixing(heads=1, mix=mixer)
     return layer, nn.meta.unbox(layer.init(jax.random.key(0), x_BTM))
 
 
