@@ -86,6 +86,20 @@ def test_rows_are_a_softmax_over_what_is_visible_alone():
     assert not np.any(ours[:, 4:])
 
 
+@pytest.mark.parametrize("part", ["dense", "factorised_dense"])
+def test_a_nan_in_padding_does_not_reach_the_gradients_of_parameters(part):
+    attend, params, state = made(part)
+    v_BTHE, x_BTM = normal(1, 6, 2, 4), normal(1, 6, 8).at[:, 4:].set(jnp.nan)
+
+    def loss(params):
+        given = (params, state, v_BTHE, v_BTHE, v_BTHE, Lengths(jnp.array([4])))
+        return (attend.attend(*given, x_BTM=x_BTM)[0] ** 2).sum()
+
+    for grad in jax.tree.leaves(jax.grad(loss)(params)):
+        assert np.isfinite(grad).all()
+        assert np.any(grad)
+
+
 def test_dropout_is_on_in_training_alone():
     attend, params, state = made("dense", dropout_rate=0.5)
     v_BTHE, x_BTM = normal(1, 6, 2, 4), normal(1, 6, 8)
