@@ -41,11 +41,13 @@ ATTENTIONS: dict[str, type] = {
     "compressed": variants.Compressed,
     "synthesizer": variants.Synthesizer,
 }
-# What decoders begin with where an attention is causal with other parameters alone.
+# What decoders begin with where an attention is causal with other parameters alone, or is at its
+# best with them.
 IN_DECODERS: dict[str, dict[str, Any]] = {
     "longformer": {"first": 0},
     "lstm": {"both_ways": False},
     "gru": {"both_ways": False},
+    "conv": {"left": 6, "right": 0},
 }
 
 
