@@ -74,7 +74,14 @@ class Reformer:
     scale: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="values only", cross=False, bias=False, decoding="recompute", projections="shared"
+        causal="values only",
+        cross=False,
+        bias=False,
+        decoding="recompute",
+        projections="shared",
+        masks="plain",
+        time="n·c·d",
+        memory="n·d",
     )
 
     start, extend = refusals.start, refusals.extend

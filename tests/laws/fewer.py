@@ -1,5 +1,8 @@
 """The cases of attention to fewer keys than there are tokens, and of patterns that are learned."""
 
+from functools import partial
+
+from attention.variants.compressed import Compressed
 from attention.variants.linformer import Linformer
 from tests.laws.case import Case
 from tests.reference import fewer
@@ -20,4 +23,24 @@ def linformer(sharing: str) -> Case:
     )
 
 
-FEWER: list[Case] = [linformer(sharing) for sharing in ("none", "heads", "keys_values")]
+def compressed(kernel: int, stride: int, *, causal: bool) -> Case:
+    """One place at a time: of one token a mask does not tell whether it is causal."""
+    return Case(
+        f"compressed-{kernel}-{stride}-{'causal' if causal else 'two-sided'}",
+        Compressed(kernel, stride),
+        partial(fewer.compressed, kernel=kernel, stride=stride, causal=causal),
+        lengths=(19, 1, 20),
+        only=("decoder",) if causal else ("encoder", "cross"),
+        masks=PLAIN,
+        mixes=True,
+        sums_to_one=False,
+        multiply_adds=1.95 if causal else 2.0,  # the edge of a triangle weighs more when short
+        temporary_bytes=1.0,
+    )
+
+
+FEWER: list[Case] = [
+    *(linformer(sharing) for sharing in ("none", "heads", "keys_values")),
+    *(compressed(3, 3, causal=causal) for causal in (False, True)),
+    *(compressed(5, 2, causal=causal) for causal in (False, True)),
+]

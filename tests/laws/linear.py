@@ -1,5 +1,52 @@
-"""Laws' cases."""
+"""The cases of attention by reordered products."""
 
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from attention.variants.efficient import Efficient
+from attention.variants.linear import Linear
+from attention.variants.performer import Performer
+from attention.variants.rfa import RFA
 from tests.laws.case import Case
+from tests.reference import linear
 
-LINEAR: list[Case] = []
+small_chunks = mock.patch.multiple("attention.kernels.prefix", _SIDE=4, _SMALL=3)
+
+
+class InSmallChunks:
+    """Many chunks on short sequences."""
+
+    def attend(self, *arguments: Any, **options: Any) -> Any:
+        with small_chunks:
+            return super().attend(*arguments, **options)
+
+    def extend(self, *arguments: Any, **options: Any) -> Any:
+        with small_chunks:
+            return super().extend(*arguments, **options)
+
+
+class SmallLinear(InSmallChunks, Linear): ...
+
+
+class SmallEfficient(InSmallChunks, Efficient): ...
+
+
+class SmallRFA(InSmallChunks, RFA): ...
+
+
+Reordered = partial(Case, masks=("all", "lengths", "gaps"), multiply_adds=1.0, temporary_bytes=1.0)
+Bounded = partial(Reordered, reference=linear.rfa, sums_to_one=False)  # not where the floor holds
+relu = partial(linear.performer, kind="relu")
+
+LINEAR: list[Case] = [
+    Reordered("linear", Linear(), linear.linear),
+    Reordered("linear-small-chunks", SmallLinear(), linear.linear),
+    Reordered("efficient", Efficient(), linear.efficient),
+    Reordered("efficient-small-chunks", SmallEfficient(), linear.efficient),
+    Reordered("performer", Performer(), linear.performer),
+    Reordered("performer-relu", Performer(random_features=16, kind="relu"), relu),
+    Bounded("rfa", RFA(random_features=64)),
+    Bounded("rfa-gated", RFA(random_features=64, gated=True)),
+    Bounded("rfa-gated-small-chunks", SmallRFA(random_features=64, gated=True)),
+]  # fmt: skip

@@ -1,0 +1,94 @@
+"""Efficient attention (Shen et al. 2018).
+
+"Efficient Attention: Attention with Linear Complexities".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+from attention.kernels import reordered
+from attention.shapes import Abilities, Sizes, Tree
+from attention.variants.refusals import check_no_bias
+
+
+@dataclass(frozen=True)
+class Efficient:
+    """ρ_q(q) (ρ_k(k)ᵀ v): softmax over a query's features, and over each feature's keys (eq. 4).
+
+    A feature's softmax over the keys weighs the values to a mean, a "global context"; a query mixes
+    the D means. There is no 1/sqrt(D). The paper has no causal form: here a query's softmax over
+    keys then is over those up to its own position, exactly, each feature with its own sum so far.
+
+    Cost: (Q + K)·D·E multiply-adds a head, causally also Q·16·E, and Q·16·D exponentials; a cached
+    step costs 2·D·E, whatever the prefix, of which it keeps D·(E + 1) numbers.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 3, 2, 4))
+        >>> Efficient().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 3, 2, 4)
+    """
+
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="exact",
+        cross=True,
+        bias=False,
+        decoding="cached",
+        masks="plain",
+        time="n·d²/h",
+        memory="n·d",
+    )
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
+        """No parameters and no state."""
+        return {}, {}
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values; the mask is one that ``masks.plainly`` reads."""
+        check_no_bias(self, bias)
+        out_BQHE, _ = _gather(reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask))
+        return out_BQHE.astype(v_BKHE.dtype), state
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree:
+        """A cache of constant size, whatever the ``length``."""
+        return reordered.start_logs(sizes, batch, sizes.size, dtype)
+
+    def extend(
+        self,
+        params: Tree,
+        state: Tree,
+        cache: Tree,
+        q_BQHD: jax.Array,
+        k_BQHD: jax.Array,
+        v_BQHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Adds Q positions to the means, and attends from them, causally."""
+        check_no_bias(self, bias)
+        out_BQHE, cache = _gather(reordered.read(self, q_BQHD, k_BQHD, v_BQHE, mask, cache))
+        return out_BQHE.astype(v_BQHE.dtype), cache
+
+
+def _gather(asked: reordered.Read) -> tuple[jax.Array, Tree]:
+    q_BQHD = jax.nn.softmax(asked.q_BQHD, axis=-1)
+    return reordered.by_logs(asked, lambda log_BKHD: q_BQHD, asked.k_BKHD)
