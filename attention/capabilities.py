@@ -30,6 +30,7 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "routing": ({"shared": False},),
     "performer": ({"kind": "relu"},),
     "rfa": ({"gated": True},),
+    "sinkhorn": ({"cut": 2},),
     "synthesizer": (
         {"parts": ("random",)},
         {"parts": ("fixed",)},

@@ -26,6 +26,7 @@ from attention.variants.reformer import Reformer
 from attention.variants.relu import ReLU
 from attention.variants.rfa import RFA
 from attention.variants.routing import Routing
+from attention.variants.sinkhorn import Sinkhorn
 from attention.variants.softmax import Softmax
 from attention.variants.strided import Strided
 from attention.variants.synthesizer import Synthesizer
@@ -59,6 +60,7 @@ __all__ = [
     "ReLU",
     "Reformer",
     "Routing",
+    "Sinkhorn",
     "Softmax",
     "Strided",
     "Synthesizer",

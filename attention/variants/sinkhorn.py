@@ -96,6 +96,9 @@ class Sinkhorn:
             decoding="no" if self.cut else "recompute",
             needs_x=True,
             fixed_length=True,
+            masks="plain",
+            time="c·n·d" if self.cut else "n·c·d + n²·d/c",
+            memory="n·d",
             otherwise="without a cut, cut=0, it is causal" if self.cut else "",
         )
 
