@@ -142,7 +142,6 @@ class Routing:
             for heads in (slice(self.local_heads), slice(self.local_heads, None))
         )
         centroids_HND = lax.stop_gradient(state["centroids"])
-<<<<<<< HEAD
         out_BTHE = self._routed(centroids_HND, q, k, v, said)
         if first:
             near = mask & Window(self.left, self.right)
@@ -152,16 +151,6 @@ class Routing:
             out_BTHE = jnp.concatenate([local_BTHE, out_BTHE], axis=2)
         if rng is not None:
             state = {"centroids": self._moved(centroids_HND, q, k, said)}
-=======
-        out_BTHE = self._routed(centroids_HND, said, *routed)
-        if self.local_heads:
-            q_BTHD, k_BTHD, v_BTHE = near
-            window = mask & Window(self.left, self.right)
-            local_BTHE = softmax_attention(q_BTHD, k_BTHD, v_BTHE, window)
-            out_BTHE = jnp.concatenate([local_BTHE, out_BTHE], axis=2)
-        if rng is not None:
-            state = {"centroids": self._moved(centroids_HND, said, *routed[:2])}
->>>>>>> 89795a851f2d39ec96dfed4e3b4a96206ba2bb7c
         return out_BTHE, state
 
     def _routed(
