@@ -36,17 +36,17 @@ class Sinkhorn:
     padding alone are no part of it.
 
     Under a causal mask block i fetches earlier blocks alone, by the sum of all inputs up to its
-    first token, and sums of columns run over the rows so far (section 3.3): so nothing later
-    changes it. No earlier row may fetch block i - 1, which is therefore always fetched whole.
+    first token, and sums of columns run over the rows so far (Causal Sinkhorn Balancing): so nothing
+    later changes it. No earlier row may fetch block i - 1, which is therefore always fetched whole.
 
-    The paper's sorting network is a choice of four; this is the linear one.
+    The sorting network is linear, a form of it that the paper compares with deeper ones.
 
     Attributes:
       block: C, tokens of a block, best near the root of the length.
       length: the most tokens, for which the sorting network has outputs: one a block.
       iterations: how often rows and columns are normalised; the paper has 5 to 10.
       temperature: τ, by which scores are divided, after Gumbel noise in training.
-      cut: SortCut (section 3.4): how many sorted blocks all queries see, instead of their own and
+      cut: SortCut: how many sorted blocks all queries see, instead of their own and
         one more; 0 is off.
       dropout_rate: share of attention weights dropped in training.
 
