@@ -34,9 +34,7 @@ _INIT = jax.nn.initializers.lecun_normal(in_axis=(1, 2), out_axis=3, batch_axis=
 
 @dataclass(frozen=True)
 class Compressed:
-    """Softmax attention to keys and values that a strided convolution makes fewer.
-
-    It is that of the paper's T-DMCA.
+    """Softmax attention to keys and values that a strided convolution makes fewer (T-DMCA).
 
     Key j, and its value, mixes the ``kernel`` positions from ``stride``·j on, and all channels of a
     head; padding counts as zero. Under a causal mask a query sees what is complete: the first
@@ -194,10 +192,8 @@ class Compressed:
 
         def added(name: str, x_BQHD: jax.Array, w_HCDF: jax.Array) -> jax.Array:
             x_BQHD = jnp.where(real_BQ[:, :, None, None], x_BQHD, 0)
-            y_BQCHF = _product("BQHD,HCDF->BQCHF", x_BQHD, w_HCDF)
-            return (
-                cache[name].at[b_B11, :, n_BQC].add(y_BQCHF.astype(cache[name].dtype), mode="drop")
-            )
+            y_BQCHF = _product("BQHD,HCDF->BQCHF", x_BQHD, w_HCDF).astype(cache[name].dtype)
+            return cache[name].at[b_B11, :, n_BQC].add(y_BQCHF, mode="drop")
 
         kept = {
             "k_BHKD": added("k_BHKD", k_BQHD, params["keys"]),

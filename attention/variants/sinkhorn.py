@@ -36,8 +36,9 @@ class Sinkhorn:
     padding alone are no part of it.
 
     Under a causal mask block i fetches earlier blocks alone, by the sum of all inputs up to its
-    first token, and sums of columns run over the rows so far (Causal Sinkhorn Balancing): so nothing
-    later changes it. No earlier row may fetch block i - 1, which is therefore always fetched whole.
+    first token, and sums of columns run over the rows so far (the paper's Causal Sinkhorn
+    Balancing): nothing later changes it. No earlier row may fetch block i - 1, which is therefore
+    always fetched whole.
 
     The sorting network is linear, a form of it that the paper compares with deeper ones.
 

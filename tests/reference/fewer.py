@@ -38,7 +38,7 @@ def linformer(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
 
 
 def compressed(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None, *, kernel, stride, causal):
-    """Liu et al. 2018, memory-compressed attention: keys and values by a strided convolution, one at a time."""
+    """Liu et al. 2018: keys and values by a strided convolution, one at a time."""
     q, k, v = (np.asarray(x, np.float64) for x in (q_BQHD, k_BKHD, v_BKHE))
     w_k, w_v = (np.asarray(params[name], np.float64) for name in ("keys", "values"))
     q_real_BQ, k_real_BK = _real(see)
