@@ -137,10 +137,8 @@ class Routing:
             jnp.where(real_BT[:, :, None, None], x, 0)  # before the first product
             for real_BT, x in ((asking_BT, q_BQHD), (asked_BT, k_BKHD), (asked_BT, v_BKHE))
         )
-        near, routed = (
-            tuple(x[:, :, heads] for x in (q_BTHD, k_BTHD, v_BTHE))
-            for heads in (slice(self.local_heads), slice(self.local_heads, None))
-        )
+        first = self.local_heads
+        q, k, v = (x[:, :, first:] for x in (q_BTHD, k_BTHD, v_BTHE))
         centroids_HND = lax.stop_gradient(state["centroids"])
         out_BTHE = self._routed(centroids_HND, q, k, v, said)
         if first:
