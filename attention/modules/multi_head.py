@@ -141,11 +141,12 @@ class MultiHead(nn.Module):
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
         if self.attend.abilities.decoding == "recompute":
-            warnings.warn(
-                f"{type(self.attend).__name__} works out the prefix again at each step of "
-                "decoding; what it selects there can differ from training, which saw later tokens",
-                stacklevel=2,
-            )
+            if self.attend.abilities.causal == "values only":
+                warnings.warn(
+                    f"{type(self.attend).__name__} works out the prefix again at each step of "
+                    "decoding; what it selects can differ from training, which saw later tokens",
+                    stacklevel=2,
+                )
             return prefix.empty(batch, length, model_size, self.dtype)
         if self.attend.abilities.decoding != "cached":
             raise NotImplementedError(
