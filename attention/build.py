@@ -1,8 +1,7 @@
-"""From a plain config to values: the only table of names."""
+"""From a plain config to values: with ``attentions``, the only tables of names."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from attention import schema, variants
+from attention.attentions import attend
 from attention.data import grammar
 from attention.data.pairs import Pairs
 from attention.data.text import read_parallel
@@ -23,8 +22,6 @@ from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
-from attention.shapes import Attend
-from attention.spelling import nearest
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
 from attention.training.devices import mesh
@@ -44,26 +41,6 @@ from attention.training.optimiser import adam
 
 Config = Mapping[str, Any]
 
-ATTENTIONS: dict[str, type] = {
-    "softmax": variants.Softmax,
-    "additive": variants.Additive,
-    "relu": variants.ReLU,
-    "tempered": variants.Tempered,
-    "cosine": variants.Cosine,
-    "local": variants.Local,
-    "dilated": variants.Dilated,
-    "strided": variants.Strided,
-    "fixed": variants.Fixed,
-    "global": variants.Global,
-    "longformer": variants.Longformer,
-    "bigbird": variants.BigBird,
-    "grid": variants.Grid,
-    "axial": variants.Axial,
-    "graph": variants.Graph,
-    "per_head": variants.PerHead,
-}
-# What decoders begin with where an attention is causal with other parameters alone.
-IN_DECODERS: dict[str, dict[str, Any]] = {"longformer": {"first": 0}}
 FEED_FORWARDS: dict[str, Callable[..., nn.Module]] = {
     "relu": FeedForward,
     "gelu": partial(FeedForward, activation=nn.gelu),
@@ -79,54 +56,6 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 MIXES: dict[str, Argmax | Sample] = {"argmax": Argmax(), "sample": Sample()}
-
-
-def attend(spec: Any, place: str) -> Attend:
-    """The attention of one place from ``{"name": ..., parameter: value}``."""
-    if not isinstance(spec, Mapping) or "name" not in spec:
-        raise ValueError(
-            f"config.model.{place} is {spec!r}; it needs a name, one of {', '.join(ATTENTIONS)}"
-        )
-    name = spec["name"]
-    listed = {key: value for key, value in spec.items() if key != "name"}
-    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
-    fields = attention_defaults(name, place)
-    del fields["name"]
-    for parameter, value in parameters.items():
-        full = f"model.{place}.{parameter}"
-        if parameter not in fields:
-            raise ValueError(
-                f"config.{full} is unknown to {name}, which has "
-                f"{', '.join(sorted(fields))}{nearest(parameter, fields)}"
-            )
-        schema.check_value(full, schema.parameter(parameter, fields[parameter]), value)
-    try:
-        made = ATTENTIONS[name](**parameters)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"config.model.{place}: {error}") from None
-    if place == "cross" and not made.abilities.cross:
-        raise NotImplementedError(
-            f"config.model.cross is {name}, which cannot attend across two sequences; "
-            f"choose softmax{made.abilities.remedy}"
-        )
-    if place == "decoder" and made.abilities.causal == "no":
-        raise NotImplementedError(
-            f"config.model.decoder is {name}, which cannot be causal; choose softmax"
-            f"{made.abilities.remedy}"
-        )
-    return made
-
-
-def attention_defaults(name: Any, place: str) -> dict[str, Any]:
-    """``{"name": name, parameter: default}`` of an attention in a place."""
-    if name not in ATTENTIONS:
-        raise ValueError(
-            f"config.model.{place}.name is {name!r}, which is no attention; choose one of "
-            f"{', '.join(ATTENTIONS)}{nearest(str(name), ATTENTIONS)}"
-        )
-    fields = dataclasses.fields(ATTENTIONS[name])
-    own = IN_DECODERS.get(name, {}) if place == "decoder" else {}
-    return {"name": name} | {field.name: field.default for field in fields} | own
 
 
 def transformer(config: Config, vocab_size: int) -> Transformer:
@@ -222,6 +151,9 @@ def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Searc
     decode, longest = config["decode"], config["decode"]["max_length"]
     if config["model"]["positions"] == "learned":  # there are no vectors for further ones
         longest = min(longest, config["data"]["max_length"])
+    decoder = attend(config["model"]["decoder"], "decoder")
+    if decoder.abilities.fixed_length:
+        longest = min(longest, decoder.length)
     return Search(
         beams=decode["beam"] if beams is None else beams,
         nbest=nbest,

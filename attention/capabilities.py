@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention import build
+from attention import attentions
 from attention.modules.layers import multi_head
 from attention.modules.own import STATE
-from attention.shapes import Attend, Mixer
+from attention.shapes import Abilities, Attend, Mix
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
 SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
@@ -27,9 +27,23 @@ SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "longformer": ({"first": 0},),
     "graph": ({"score": "dot"},),
+    "routing": ({"shared": False},),
+    "performer": ({"kind": "relu"},),
+    "rfa": ({"gated": True},),
+    "sinkhorn": ({"cut": 2},),
+    "synthesizer": (
+        {"parts": ("random",)},
+        {"parts": ("fixed",)},
+        {"parts": ("factorised_dense",)},
+        {"parts": ("factorised_random",)},
+        {"parts": ("dense", "dot")},
+    ),
+    "lstm": ({"both_ways": False},),
+    "gru": ({"both_ways": False},),
 }
 COLUMNS = (
     "name",
+    "definition",
     "causal",
     "cross",
     "padding",
@@ -41,7 +55,7 @@ COLUMNS = (
     "paper",
     "file",
 )
-_PAPER = re.compile(r"[A-Z]\w+(?:,? (?:et al\.|&|and|[A-Z]\w+))* (?:19|20)\d\d")
+_PAPER = re.compile(r"[A-Z][\w-]+(?:,? (?:et al\.|&|and|[A-Z]\w+))* (?:19|20)\d\d")
 
 
 def table() -> str:
@@ -64,23 +78,24 @@ def put_into(text: str) -> str:
 
 
 def _rows() -> Iterator[tuple[str, ...]]:
-    for name in build.ATTENTIONS:
+    for name in attentions.ATTENTIONS:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
-            told = ", ".join(f"{key}={value}" for key, value in form.items())
+            told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
             yield _row(
-                f"`{name}`" + (f" with {told}" if told else ""), build.attend(spec, "encoder")
+                f"`{name}`" + (f" with {told}" if told else ""), attentions.attend(spec, "encoder")
             )
 
 
-def _row(name: str, attend: Attend | Mixer) -> tuple[str, ...]:
+def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
     can = attend.abilities
     file = Path(inspect.getfile(type(attend))).name
     return (
         name,
+        (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),
         can.causal,
         _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else ""),
-        "exact" if can.masks == "any" else "exact, and no mask but it and causal",
+        _padding(can),
         _yes(can.bias),
         can.decoding,
         can.time,
@@ -91,11 +106,22 @@ def _row(name: str, attend: Attend | Mixer) -> tuple[str, ...]:
     )
 
 
+def _padding(can: Abilities) -> str:
+    """With which masks beside it; padding itself is ignored exactly by all."""
+    if can.masks == "any":
+        return "exact, with any mask"
+    return "exact, alone" if can.causal == "no" else "exact, alone or with causal"
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _counted(attend: Attend | Mixer) -> str:
+def _counted(attend: Attend | Mix) -> str:
     """Numbers that are trained, and numbers of state, in a layer of 512 features and 8 heads."""
     layer = multi_head(HEADS, attend)()
     x_BTM = jax.ShapeDtypeStruct((1, 16, SIZE), jnp.float32)
@@ -106,7 +132,7 @@ def _counted(attend: Attend | Mixer) -> str:
     return f"{trained:,}" + (f" and {kept:,} of state" if kept else "")
 
 
-def _paper(attend: Attend | Mixer) -> str:
+def _paper(attend: Attend | Mix) -> str:
     """The first paper that the variant's file names."""
     said = sys.modules[type(attend).__module__].__doc__ or ""
     found = _PAPER.search(said) or _PAPER.search(type(attend).__doc__ or "")

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from attention import build, schema
+from attention import attentions, build, schema
+from attention.shapes import Mix
 
 Config = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ def check(config: Config) -> None:
         )
     schema.check(config)
     for place in schema.ATTENTIONS:
-        build.attend(config["model"].get(place), place)
+        attentions.attend(config["model"].get(place), place)
     for rule in (_model, _places, _train, _data, _decode):
         rule(config)
     build.noise(config, vocab_size=config["data"]["vocab_size"])
@@ -53,16 +54,17 @@ def _model(config: Config) -> None:
             f"{heads}; choose a divisor, or 0 for as many"
         )
     for place in schema.ATTENTIONS:
-        shared = build.attend(model[place], place).abilities.projections != "apart"
-        if shared and model["kv_heads"] not in (0, heads):
+        attend = attentions.attend(model[place], place)
+        apart = not isinstance(attend, Mix) and attend.abilities.projections == "apart"
+        if not apart and model["kv_heads"] not in (0, heads):
             raise NotImplementedError(
-                f"config.model.kv_heads is {model['kv_heads']}, and the keys of model.{place}, "
-                f"{model[place]['name']}, are its queries, {heads} heads; choose 0"
+                f"config.model.kv_heads is {model['kv_heads']}, and model.{place}, "
+                f"{model[place]['name']}, has no keys of their own for its {heads} heads; choose 0"
             )
     for place in ("encoder", "decoder"):
         if (
             positions in build.POSITION_BIASES
-            and not build.attend(model[place], place).abilities.bias
+            and not attentions.attend(model[place], place).abilities.bias
         ):
             raise NotImplementedError(
                 f"config.model.positions is {positions}, which is a bias on scores, and "
@@ -81,7 +83,7 @@ def _places(config: Config) -> None:
     """Each attention by its shapes alone, at the greatest length that training meets."""
     model = config["model"]
     external = model["external_tokens"]
-    encoder, name = build.attend(model["encoder"], "encoder"), model["encoder"]["name"]
+    encoder, name = attentions.attend(model["encoder"], "encoder"), model["encoder"]["name"]
     field = "block" if name == "bigbird" else "first"
     first = external if name in ("softmax", "graph") else getattr(encoder, field, 0)
     if first < external and not hasattr(encoder, field):

@@ -13,7 +13,7 @@ from attention.analysis.matrices import effective_matrix, influence_matrix
 from attention.analysis.plots import attention_map
 from attention.data.examples import encode_sources
 from attention.data.tokenizer import BOS, PAD
-from attention.shapes import Attend, Mixer
+from attention.shapes import Attend, Mix
 from attention.trained import Trained
 
 
@@ -73,11 +73,11 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
     )
     layers = sown["intermediates"]
 
-    def matrices(side: str, module: str, attend: Attend | Mixer) -> list[np.ndarray]:
+    def matrices(side: str, module: str, attend: Attend | Mix) -> list[np.ndarray]:
         found = []
         for number in range(model.layers):
             layer = layers[f"{side}_layers_{number}"][module]
-            if isinstance(attend, Mixer):
+            if isinstance(attend, Mix):
                 matrix = influence_matrix(attend, *layer["mixed"][0])
             else:
                 *inputs, bias, x_BTM = layer["attended"][0]

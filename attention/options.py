@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attention import build, schema
+from attention import attentions, schema
 from attention.parsing import written
 
 
@@ -16,11 +16,11 @@ def keys(config: Mapping[str, Any]) -> Iterator[tuple[str, schema.Key]]:
             yield name, schema.SCHEMA[name]
         elif name.endswith(".name"):
             place = name.split(".")[1]
-            for parameter, default in build.attention_defaults(value, place).items():
+            for parameter, default in attentions.attention_defaults(value, place).items():
                 key = schema.parameter(parameter, default)
                 if parameter == "name":
                     key = schema.Key(
-                        default, f"the {place} attention", choices=(*build.ATTENTIONS,)
+                        default, f"the {place} attention", choices=(*attentions.ATTENTIONS,)
                     )
                 yield f"model.{place}.{parameter}", key
 

@@ -143,7 +143,7 @@ class Attend(Protocol):
 
 
 @runtime_checkable
-class Mixer(Protocol):
+class Mix(Protocol):
     """A way for positions to mix without queries and keys: a frozen, hashable value.
 
     As ``Attend``, but that ``mix`` takes and returns features of the model's size. Padding in its

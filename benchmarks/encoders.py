@@ -44,6 +44,26 @@ RUNS: dict[str, dict[str, Any]] = {
     "axial": {"width": 4},
     "graph": {},
     "per_head": {"left": (2, 2, 4, 4), "right": (2, 2, 4, 4), "step": (1, 1, 2, 2)},
+    "reformer": {"chunk": 4, "rounds": 2},
+    "routing": {"clusters": 4},
+    "routing-local": {"clusters": 4, "local_heads": 2, "left": 2, "right": 2},
+    "sinkhorn": {"block": 4},
+    "linformer": {"length": 128, "rank": 16},
+    "compressed": {},
+    "linear": {},
+    "efficient": {},
+    "performer": {},
+    "performer-relu": {"kind": "relu"},
+    "rfa": {},
+    "rfa-gated": {"gated": True},
+    "synthesizer": {"length": 128},
+    "fnet": {},
+    "mixer": {"length": 128, "hidden": 64},
+    "conv": {},
+    "conv-light": {"kind": "light"},
+    "conv-dynamic": {"kind": "dynamic"},
+    "lstm": {},
+    "gru": {},
 }
 
 
@@ -103,6 +123,8 @@ def train(runs: list[str], workdir: Path) -> None:
 
 def said(value: Any) -> str:
     """A value as flags have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -31,11 +31,11 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from attention import build, host, masks  # noqa: E402
+from attention import attentions, host, masks  # noqa: E402
 from attention.analysis.growth import exponent  # noqa: E402
 from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.analysis.multiply_adds import multiply_adds  # noqa: E402
-from attention.shapes import Mixer, Named, Sizes  # noqa: E402
+from attention.shapes import Mix, Named, Sizes  # noqa: E402
 
 HEADS, SIZE = 4, 64
 SIZES = Sizes(HEADS, SIZE, SIZE, HEADS * SIZE)
@@ -59,6 +59,12 @@ GROWN: dict[str, Callable[[int, int], dict[str, Any]]] = {
 }
 
 
+# Of a complete graph all scores are in memory.
+MASKS: dict[str, Callable[[int], masks.Mask]] = {
+    "graph": lambda n: masks.Edges(np.random.default_rng(0).integers(0, n, (8 * n, 2)), nodes=n),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default="growth,against,step")
@@ -66,7 +72,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=9)
     options = parser.parse_args()
     host.keep_freed_memory()  # as launch.py does
-    names = options.only.split(",") if options.only else list(build.ATTENTIONS)
+    names = options.only.split(",") if options.only else list(attentions.ATTENTIONS)
     parts: dict[str, Callable[[], None]] = {
         "growth": partial(growth, names),
         "against": partial(against, options.pairs),
@@ -90,7 +96,8 @@ def growth(names: list[str]) -> None:
         for what in ("forward", "with backward"):
             seconds, needed, counted = [], [], []
             for length in LENGTHS:
-                function, arrays = function_of(name, length), drawn(length)
+                mask = MASKS[name](length) if name in MASKS else None
+                function, arrays = function_of(name, length, mask), drawn(length)
                 if what == "with backward":
                     function = with_backward(function)
                 shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
@@ -129,7 +136,7 @@ def step() -> None:
     print("| | " + " | ".join(f"{n:,}, µs" for n in PREFIXES) + " | exponent |")
     print("| --- |" + " ---: |" * (len(PREFIXES) + 1))
     for name in ("linear", "efficient", "performer", "rfa", "softmax"):
-        attend = build.attend({"name": name}, "decoder")
+        attend = attentions.attend({"name": name}, "decoder")
         params, state = made(attend)
         seconds = []
         for prefix in PREFIXES:
@@ -154,7 +161,7 @@ def made(attend: Any) -> tuple[Any, Any]:
 def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.Array]:
     """The attention by q, k, v and g, whose heads joined are the layer's input."""
     spec = {"name": name} | GROWN.get(name, lambda n, r: {})(length, round(length**0.5))
-    attend = build.attend(spec, "encoder")
+    attend = attentions.attend(spec, "encoder")
     params, state = made(attend)
 
     def mixed(q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
@@ -166,7 +173,7 @@ def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.A
         x_BTM = q.reshape(*q.shape[:2], -1)
         return attend.attend(params, state, q, k, v, mask, x_BTM=x_BTM)[0]
 
-    return mixed if isinstance(attend, Mixer) else attended
+    return mixed if isinstance(attend, Mix) else attended
 
 
 def with_backward(function: Callable[..., jax.Array]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from attention import build, schema
+from attention import attentions, schema
 from attention.spelling import nearest
 
 
@@ -40,7 +40,7 @@ def get_config(
             places = ", ".join(schema.ATTENTIONS)
             raise ValueError(f"config argument {place}={name}: places are {places}{near}")
     for place in schema.ATTENTIONS:
-        fields = build.attention_defaults(chosen.get(place, "softmax"), place)
+        fields = attentions.attention_defaults(chosen.get(place, "softmax"), place)
         shared = {name: value for name, value in (attention or {}).items() if name in fields}
         plain["model"][place] = fields | shared
     config = ConfigDict(plain, type_safe=False)  # attention.schema has the better words

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from attention import build, options, schema
+from attention import attentions, options, schema
 from attention.parsing import parse
 from attention.spelling import nearest
 from attention.workdir import inside
@@ -83,8 +83,8 @@ def _rename(override: str, config: dict[str, Any]) -> None:
     place = name.removeprefix("model.").removesuffix(".name")
     if name != f"model.{place}.name" or place not in schema.ATTENTIONS:
         return
-    if attention in build.ATTENTIONS and attention != config["model"][place]["name"]:
-        fields = build.attention_defaults(attention, place)
+    if attention in attentions.ATTENTIONS and attention != config["model"][place]["name"]:
+        fields = attentions.attention_defaults(attention, place)
         shared = {key: value for key, value in config["model"][place].items() if key in fields}
         config["model"][place] = fields | shared | {"name": attention}
 

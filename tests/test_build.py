@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention import build, checks, schema, variants
+from attention import attentions, build, checks, schema, variants
 from attention.modules.embeddings import LearnedPositions
 from attention.training import noise
 
@@ -67,28 +67,28 @@ def test_learned_positions_do_not_hang_on_what_may_change():
 
 
 def test_attend_takes_its_parameters():
-    assert build.attend({"name": "softmax"}, "cross") == variants.Softmax()
-    value = build.attend({"name": "softmax", "dropout_rate": 0.1}, "encoder")
+    assert attentions.attend({"name": "softmax"}, "cross") == variants.Softmax()
+    value = attentions.attend({"name": "softmax", "dropout_rate": 0.1}, "encoder")
     assert value == variants.Softmax(dropout_rate=0.1)
-    defaults = build.attention_defaults("softmax", "encoder")
+    defaults = attentions.attention_defaults("softmax", "encoder")
     assert defaults["name"] == "softmax"
-    assert build.attend(defaults, "decoder") == variants.Softmax()
+    assert attentions.attend(defaults, "decoder") == variants.Softmax()
 
 
 def test_in_a_decoder_longformer_begins_without_global_tokens():
-    assert build.attention_defaults("longformer", "encoder")["first"] == 1
-    decoder = build.attend(build.attention_defaults("longformer", "decoder"), "decoder")
+    assert attentions.attention_defaults("longformer", "encoder")["first"] == 1
+    decoder = attentions.attend(attentions.attention_defaults("longformer", "decoder"), "decoder")
     assert decoder == variants.Longformer(first=0)
 
 
 def test_a_graph_stands_in_an_encoder():
-    value = build.attend({"name": "graph", "score": "dot", "self_loops": False}, "encoder")
+    value = attentions.attend({"name": "graph", "score": "dot", "self_loops": False}, "encoder")
     assert value == variants.Graph("dot", self_loops=False)
     with pytest.raises(ValueError, match=r"config.model.encoder: Graph\(score='add'\): needs one"):
-        build.attend({"name": "graph", "score": "add"}, "encoder")
+        attentions.attend({"name": "graph", "score": "add"}, "encoder")
     for place in ("decoder", "cross"):
         with pytest.raises(NotImplementedError, match=f"config.model.{place} is graph, which"):
-            build.attend({"name": "graph"}, place)
+            attentions.attend({"name": "graph"}, place)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_graph_stands_in_an_encoder():
 )
 def test_a_wrong_attention(spec, error, text):
     with pytest.raises(error) as raised:
-        build.attend(spec, "cross")
+        attentions.attend(spec, "cross")
     assert text in str(raised.value)
 
 

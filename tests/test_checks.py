@@ -84,9 +84,11 @@ def test_fewer_heads_of_keys_than_of_queries_that_are_the_keys():
     with pytest.raises(NotImplementedError) as error:
         checks.check(config(**gat))
     assert str(error.value) == (
-        "config.model.kv_heads is 2, and the keys of model.encoder, graph, are its queries, "
+        "config.model.kv_heads is 2, and model.encoder, graph, has no keys of their own for its "
         "4 heads; choose 0"
     )
+    with pytest.raises(NotImplementedError, match="encoder, fnet, has no keys of their own"):
+        checks.check(config(**gat | {"model__encoder": {"name": "fnet"}}))
     checks.check(config(**gat | {"model__kv_heads": 4}))
     checks.check(config(**gat | {"model__encoder": {"name": "graph", "score": "dot"}}))
 
@@ -120,3 +122,23 @@ def test_an_attention_in_a_place_where_it_cannot_be(place, name, text):
         checks.check(config(**{f"model__{place}": {"name": name}}))
     assert text in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"model__encoder": {"name": "fnet"}, "model__positions": "rotary"},
+            "FNet cannot take rotary positions, since it has no queries and keys; use None, or "
+            "Softmax",
+        ),
+        (
+            {"model__encoder": {"name": "linformer", "length": 64, "rank": 8}},
+            "Linformer(length=64): got 128 keys; set length=128 or more",
+        ),
+    ],
+)
+def test_what_an_attention_cannot_do_is_told_before_a_run(changes, text):
+    with pytest.raises((ValueError, NotImplementedError)) as error:
+        checks.check(config(**changes))
+    assert str(error.value) == f"config.model: {text}"

@@ -1,4 +1,4 @@
-"""Who weighs how much for whom, of any Attend or Mixer."""
+"""Who weighs how much for whom, of any Attend or Mix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.shapes import Attend, Mixer, Tree
+from attention.shapes import Attend, Mix, Tree
 
 
 def effective_matrix(
@@ -47,7 +47,7 @@ def effective_matrix(
 
 
 def influence_matrix(
-    mixer: Mixer, params: Tree, state: Tree, x_BTM: jax.Array, mask: Any
+    mixer: Mix, params: Tree, state: Tree, x_BTM: jax.Array, mask: Any
 ) -> jax.Array:
     """How much each position's output moves with each position's input, where channels mix.
 

@@ -27,7 +27,7 @@ from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
 from attention.masks.plain import Plain, plainly, plainly_at
-from attention.masks.strided import Dilated, Fixed, Grid, Strided
+from attention.masks.strided import Completed, Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions
 
@@ -38,6 +38,7 @@ __all__ = [
     "And",
     "Array",
     "Causal",
+    "Completed",
     "Dilated",
     "Edges",
     "Everything",

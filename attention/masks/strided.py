@@ -151,6 +151,32 @@ class Fixed(Mask):
         return (*parts, columns) if len(k_order) else parts or (Part(self),)
 
 
+@pytree()
+@dataclass(frozen=True)
+class Completed(Mask):
+    """Keys that stand for several positions each, once the last of them has come.
+
+    Key j stands for the ``size`` positions from ``step``·j on: it is seen from there on.
+
+    Raises:
+      ValueError: size or step is below 1.
+    """
+
+    size: int
+    step: int
+
+    def __post_init__(self):
+        check_whole(self, 1, "size", "step")
+
+    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
+        return jnp.asarray(k_pos * self.step + self.size - 1 <= q_pos)
+
+    def blocks(self, tiling: Tiling) -> np.ndarray:
+        q_first, q_last, *k_ends = tiling.bounds()
+        k_first, k_last = (k_pos * self.step + self.size - 1 for k_pos in k_ends)
+        return by_difference([q_first, q_last, k_first, k_last], -np.inf, 0)
+
+
 def _some_part(mask: Mask, *names: str) -> None:
     if not any(getattr(mask, name) for name in names):
         raise ValueError(f"{type(mask).__name__}: needs {' or '.join(names)} to be seen")

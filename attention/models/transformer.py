@@ -17,7 +17,7 @@ from attention.modules.feed_forward import FeedForward
 from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head
 from attention.modules.own import Shared
 from attention.positions import Rotary
-from attention.shapes import Attend, Mixer, Sizes, Tree
+from attention.shapes import Attend, Mix, Sizes, Tree
 from attention.variants.softmax import Softmax
 
 
@@ -63,8 +63,8 @@ class Transformer(nn.Module):
     size: int = 512
     heads: int = 8
     layers: int = 6
-    encoder: Attend | Mixer = Softmax()
-    decoder: Attend | Mixer = Softmax()
+    encoder: Attend | Mix = Softmax()
+    decoder: Attend | Mix = Softmax()
     cross: Attend = Softmax()
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm

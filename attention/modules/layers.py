@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from attention.modules.dropout import Dropout
 from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
-from attention.shapes import Mixer, Tree
+from attention.shapes import Mix, Tree
 
 Make = Callable[..., nn.Module]  # makes a fresh module, so that no two layers share parameters
 
@@ -143,7 +143,17 @@ def multi_head(
     rotary: Any = None,
     dtype: Any = jnp.float32,
 ) -> Make:
-    """A maker of layers of these hyperparameters: ``MultiHead``, or ``Mixing`` for a mixer."""
-    if isinstance(attend, Mixer):
+    """A maker of layers of these hyperparameters: ``MultiHead``, or ``Mixing`` for a mixer.
+
+    Raises:
+      NotImplementedError: a mixer is to have what only queries and keys can.
+    """
+    if isinstance(attend, Mix):
+        for what, value in (("rotary positions", rotary), (f"{kv_heads} kv_heads", kv_heads)):
+            if value is not None and value != heads:
+                raise NotImplementedError(
+                    f"{type(attend).__name__} cannot take {what}, since it has no queries and "
+                    "keys; use None, or Softmax"
+                )
         return lambda: Mixing(heads, attend, dtype)
     return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype, kv_heads=kv_heads)

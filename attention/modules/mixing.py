@@ -1,4 +1,4 @@
-"""A layer around any Mixer, with the methods of ``MultiHead``."""
+"""A layer around any Mix, with the methods that ``MultiHead`` has for self-attention."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import jax.numpy as jnp
 
 from attention.masks import plainly
 from attention.modules.own import Own
-from attention.shapes import Mixer, Sizes, Tree
+from attention.shapes import Mix, Sizes, Tree
 
 
 class Mixing(nn.Module):
-    """Lets positions mix as a Mixer does: no queries, keys or values, and no second sequence.
+    """Lets positions mix without queries, keys and values, and without a second sequence.
 
     Training (dropout) is on when an rng named "dropout" is given to ``apply``.
 
     Attributes:
       heads: number of heads, for mixers that have any.
-      mixer: what mixes, a value from ``attention.variants``.
+      mix: what mixes, a value from ``attention.variants``.
       dtype: compute dtype; parameters are float32.
 
         >>> from attention.variants import FNet
-        >>> layer = Mixing(heads=2, mixer=FNet())
+        >>> layer = Mixing(heads=2, mix=FNet())
         >>> x_BTM = jnp.ones((1, 5, 8))
         >>> layer.apply({}, x_BTM).shape
         (1, 5, 8)
     """
 
     heads: int
-    mixer: Mixer
+    mix: Mix
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        self.own = Own(self.mixer)
+        self.own = Own(self.mix)
 
     def __call__(
         self,
@@ -70,22 +70,22 @@ class Mixing(nn.Module):
             self._refuse("attend across two sequences")
         if bias is not None:
             self._refuse("add a bias to its scores")
-        real_BT = plainly(self.mixer, mask, x_BTM, x_BTM).q_real_BQ
+        real_BT = plainly(self.mix, mask, x_BTM, x_BTM).q_real_BQ
         x_BTM = jnp.where(real_BT[..., None], x_BTM, 0).astype(self.dtype)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BTM.shape[-1]), shared)
         self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
-        out_BTM, state = self.mixer.mix(params, state, x_BTM, mask, rng=rng)
+        out_BTM, state = self.mix.mix(params, state, x_BTM, mask, rng=rng)
         self.own.keep(state)
         return out_BTM
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
-        if self.mixer.abilities.decoding != "cached":
-            self._refuse("decode from a cache")
+        if self.mix.abilities.decoding != "cached":
+            self._refuse("decode from a cache", self.mix.abilities.remedy)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
-        return self.mixer.start(params, state, sizes, batch, length, self.dtype)
+        return self.mix.start(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,
@@ -100,11 +100,12 @@ class Mixing(nn.Module):
         if bias is not None:
             self._refuse("add a bias to its scores")
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        return self.mixer.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
+        return self.mix.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
 
     def _sizes(self, model_size: int) -> Sizes:
         size = model_size // self.heads
         return Sizes(self.heads, size, size, model_size)
 
-    def _refuse(self, request: str) -> None:
-        raise NotImplementedError(f"{type(self.mixer).__name__} cannot {request}; use Softmax")
+    def _refuse(self, request: str, remedy: str = "") -> None:
+        name = type(self.mix).__name__
+        raise NotImplementedError(f"{name} cannot {request}; use Softmax{remedy}")

@@ -60,12 +60,12 @@ class MultiHead(nn.Module):
         if projections != "apart" and self.kv_heads not in (None, self.heads):
             raise NotImplementedError(
                 f"{type(self.attend).__name__} cannot have {self.kv_heads} kv_heads for "
-                f"{self.heads} heads, since its queries are its keys; use kv_heads=None"
+                f"{self.heads} heads, since it has no keys of their own; use kv_heads=None"
             )
-        if self.rotary is not None and self.attend.abilities.needs_x:
+        if self.rotary is not None and (self.attend.abilities.needs_x or projections == "values"):
             raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot take rotary positions, since it projects the "
-                "layer's input by itself too; use rotary=None, with sinusoidal or learned positions"
+                f"{type(self.attend).__name__} cannot take rotary positions, since not all it does "
+                "is by queries and keys; use rotary=None, with sinusoidal or learned positions"
             )
         if projections != "values":
             self.query = ToHeads(self.heads, self.features, self.dtype)

@@ -1,4 +1,4 @@
-"""Each attention as a module by its own name.
+"""Each attention, and each mixer, as a module by its own name.
 
 >>> from attention import LocalAttention
 >>> LocalAttention(heads=8, left=16).attend
@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 
 from attention import variants
+from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
 from attention.positions import Rotary
 
 
-class Maker(Protocol):
+class MultiHeadMaker(Protocol):
     """Makes a MultiHead around one kind of attention."""
 
     def __call__(
@@ -33,7 +34,20 @@ class Maker(Protocol):
     ) -> MultiHead: ...
 
 
-def named(variant: Any) -> Maker:
+class MixingMaker(Protocol):
+    """Makes a Mixing around one kind of mixer."""
+
+    def __call__(
+        self,
+        heads: int = 1,
+        *,
+        dtype: Any = jnp.float32,
+        name: str | None = None,
+        **parameters: Any,
+    ) -> Mixing: ...
+
+
+def named(variant: Any) -> MultiHeadMaker:
     """A maker of ``MultiHead(heads, variant(...))``.
 
     Args:
@@ -56,9 +70,25 @@ def named(variant: Any) -> Maker:
         attend = variant(**parameters)
         return MultiHead(heads, attend, features, rotary, dtype, kv_heads, name=name)
 
-    make.__name__ = make.__qualname__ = f"{variant.__name__}Attention"
+    return _described(make, variant, "Attention", "MultiHead")
+
+
+def named_mixing(variant: Any) -> MixingMaker:
+    """A maker of ``Mixing(heads, variant(...))``, as ``named``."""
+
+    def make(
+        heads: int = 1, *, dtype: Any = jnp.float32, name: str | None = None, **parameters: Any
+    ) -> Mixing:
+        return Mixing(heads, variant(**parameters), dtype, name=name)
+
+    return _described(make, variant, "Mixing", "Mixing")
+
+
+def _described(make: Any, variant: Any, ending: str, module: str) -> Any:
+    """The maker with a name, a docstring, and a signature that holds the variant's parameters."""
+    make.__name__ = make.__qualname__ = f"{variant.__name__}{ending}"
     make.__doc__ = (
-        f"``MultiHead(heads, attention.variants.{variant.__name__}(...))``, a Flax module.\n\n"
+        f"``{module}(heads, attention.variants.{variant.__name__}(...))``, a Flax module.\n\n"
         f"{(inspect.getdoc(variant) or '').partition('>>>')[0].rstrip()}\n"
     )
     shared = list(inspect.signature(make).parameters.values())[:-1]
@@ -66,24 +96,40 @@ def named(variant: Any) -> Maker:
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(variant).parameters.values()
     ]
-    make.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    make.__signature__ = inspect.Signature([*shared, *own])
     return make
 
 
 AdditiveAttention = named(variants.Additive)
 AxialAttention = named(variants.Axial)
 BigBirdAttention = named(variants.BigBird)
+CompressedAttention = named(variants.Compressed)
 CosineAttention = named(variants.Cosine)
 DilatedAttention = named(variants.Dilated)
+EfficientAttention = named(variants.Efficient)
 FixedAttention = named(variants.Fixed)
 GlobalAttention = named(variants.Global)
 GraphAttention = named(variants.Graph)
 GridAttention = named(variants.Grid)
+LinearAttention = named(variants.Linear)
+LinformerAttention = named(variants.Linformer)
 LocalAttention = named(variants.Local)
 LongformerAttention = named(variants.Longformer)
 PatternedAttention = named(variants.Patterned)
 PerHeadAttention = named(variants.PerHead)
+PerformerAttention = named(variants.Performer)
+RFAAttention = named(variants.RFA)
 ReLUAttention = named(variants.ReLU)
+ReformerAttention = named(variants.Reformer)
+RoutingAttention = named(variants.Routing)
+SinkhornAttention = named(variants.Sinkhorn)
 SoftmaxAttention = named(variants.Softmax)
 StridedAttention = named(variants.Strided)
+SynthesizerAttention = named(variants.Synthesizer)
 TemperedAttention = named(variants.Tempered)
+
+ConvMixing = named_mixing(variants.Conv)
+FNetMixing = named_mixing(variants.FNet)
+GRUMixing = named_mixing(variants.GRU)
+LSTMMixing = named_mixing(variants.LSTM)
+MixerMixing = named_mixing(variants.Mixer)

@@ -7,18 +7,18 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from attention.shapes import Attend, Mixer, Named, Sizes, Tree
+from attention.shapes import Attend, Mix, Named, Sizes, Tree
 
 STATE = "attention_state"  # the collection of state: no gradient, no decay, no optimiser slot
 
 
 class Own(nn.Module):
-    """Makes an Attend's (or a Mixer's) parameters and state, where it has any, and keeps its state.
+    """Makes an Attend's (or a Mix's) parameters and state, where it has any, and keeps its state.
 
     State is written back only where the caller makes its collection mutable, as training does.
     """
 
-    attend: Attend | Mixer
+    attend: Attend | Mix
 
     @nn.compact
     def __call__(self, sizes: Sizes, shared: Tree = None) -> tuple[Tree, Tree]:
@@ -49,7 +49,7 @@ class Shared(nn.Module):
     A stack makes them once, and hands them to each layer; a layer by itself makes its own.
     """
 
-    attend: Attend | Mixer
+    attend: Attend | Mix
 
     @nn.compact
     def __call__(self, sizes: Sizes) -> Tree:

@@ -38,7 +38,15 @@ class FNet:
         12.0
     """
 
-    abilities: ClassVar[Abilities] = Abilities(causal="no", cross=False, bias=False, decoding="no")
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="no",
+        cross=False,
+        bias=False,
+        decoding="no",
+        masks="plain",
+        time="n·log n·d",
+        memory="n·d",
+    )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """No parameters and no state."""

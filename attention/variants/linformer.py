@@ -54,7 +54,14 @@ class Linformer:
     dropout_rate: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=True, bias=False, decoding="no", fixed_length=True
+        causal="no",
+        cross=True,
+        bias=False,
+        decoding="no",
+        fixed_length=True,
+        masks="plain",
+        time="n·r·d",
+        memory="n·d",
     )
 
     start, extend = refusals.start, refusals.extend

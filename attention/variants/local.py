@@ -1,4 +1,7 @@
-"""Local attention: a window around each query, as truncated self-attention has it."""
+"""Local attention: a window around each query, as truncated self-attention has it.
+
+Povey et al. 2018, "A Time-Restricted Self-Attention Layer for ASR".
+"""
 
 from __future__ import annotations
 

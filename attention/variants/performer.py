@@ -29,7 +29,7 @@ class Performer:
     has no feature in common with any key gets zero.
 
     Attributes:
-      features: m, of each head; the number nearest to D·ln D, and at least D, if 0.
+      random_features: m, of each head; the number nearest to D·ln D, and at least D, if 0.
       kind: "softmax", which approximates it, or "relu".
       redraw: after how many calls in training ω are drawn again, from its rng; never if 0.
 
@@ -46,7 +46,7 @@ class Performer:
         (1, 3, 2, 4)
     """
 
-    features: int = 0
+    random_features: int = 0
     kind: str = "softmax"
     redraw: int = 1000
 
@@ -61,7 +61,7 @@ class Performer:
     )
 
     def __post_init__(self) -> None:
-        for name in ("features", "redraw"):
+        for name in ("random_features", "redraw"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"Performer({name}={value!r}): needs a whole number, 0 or more")
@@ -123,7 +123,7 @@ class Performer:
         return out_BQHE.astype(v_BQHE.dtype), cache
 
     def _count(self, size: int) -> int:
-        return self.features or max(size, round(size * math.log(size)))
+        return self.random_features or max(size, round(size * math.log(size)))
 
     def _trained(self, state: Tree, rng: jax.Array | None) -> Tree:
         """The state after a call in training: counted, and with new draws where they are due."""

@@ -32,7 +32,7 @@ class RFA:
     leave of the 1 - g), and its sign as it is.
 
     Attributes:
-      features: R, draws of each head; D if 0.
+      random_features: R, draws of each head; D if 0.
       gated: whether sums fade.
       floor: see above; the authors' code bounds by 0.01 too, but whatever the number of keys.
 
@@ -46,17 +46,19 @@ class RFA:
         (1, 3, 2, 4)
     """
 
-    features: int = 0
+    random_features: int = 0
     gated: bool = False
     floor: float = 0.01
 
     def __post_init__(self) -> None:
         if (
-            not isinstance(self.features, int)
-            or isinstance(self.features, bool)
-            or self.features < 0
+            not isinstance(self.random_features, int)
+            or isinstance(self.random_features, bool)
+            or self.random_features < 0
         ):
-            raise ValueError(f"RFA(features={self.features!r}): needs a whole number, 0 or more")
+            raise ValueError(
+                f"RFA(random_features={self.random_features!r}): needs a whole number, 0 or more"
+            )
         if not 0.0 < self.floor < 1.0:
             raise ValueError(f"RFA(floor={self.floor!r}): needs to be above 0 and below 1")
 
@@ -137,7 +139,7 @@ class RFA:
         return out_BQHE.astype(v_BQHE.dtype), cache
 
     def _count(self, size: int) -> int:
-        return self.features or size
+        return self.random_features or size
 
     def _gather(
         self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attention import build, checks, schema, workdir
+from attention import attentions, build, checks, schema, workdir
 from experiments import resolve
 from experiments.arguments import COMMANDS, parse
 from tests.fuzz.attempts import THOUSANDS, attempt
@@ -88,7 +88,7 @@ def test_any_flag_of_the_config_changes_its_key_or_is_refused(name, text):
 VALUES = st.recursive(
     st.one_of(
         *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
-        *(st.sampled_from(sorted(build.ATTENTIONS)), st.integers(-2, 600)),
+        *(st.sampled_from(sorted(attentions.ATTENTIONS)), st.integers(-2, 600)),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner)

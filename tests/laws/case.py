@@ -11,7 +11,7 @@ import flax.linen as nn
 from attention import MultiHead
 from attention.masks import Mask
 from attention.modules.mixing import Mixing
-from attention.shapes import Attend, Mixer, Sizes
+from attention.shapes import Attend, Mix, Sizes
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Case:
       pattern: the attention's own mask, of which no query sees more than it shows; or made from
         what the mask given shows, bool [B, H, Q, K].
       linear: whether all values come from v, so that the output is linear in it.
+      mixes: whether channels mix, so that the effective matrix holds norms of derivatives.
       sums_to_one: whether the weights of a row do.
       grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
@@ -45,7 +46,7 @@ class Case:
     """
 
     name: str
-    attend: Attend | Mixer
+    attend: Attend | Mix
     reference: Callable
     module: Callable[..., nn.Module] | None = None
     sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
@@ -58,8 +59,9 @@ class Case:
     bias: Callable[..., Any] | None = None
     pattern: Mask | Callable[[Any], Mask] | None = None
     linear: bool = True
+    mixes: bool = False
     sums_to_one: bool = True
-    grown: Callable[[int], Attend | Mixer] | None = None
+    grown: Callable[[int], Attend | Mix] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
 
@@ -83,6 +85,6 @@ class Case:
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
 
 
-def mixing(heads: int, attend: Mixer, features: int, dtype: Any) -> Mixing:
+def mixing(heads: int, attend: Mix, features: int, dtype: Any) -> Mixing:
     """The layer of a mixer, as ``Case.module``."""
     return Mixing(heads, attend, dtype)

@@ -1,6 +1,11 @@
 """The cases of attention to fewer keys than there are tokens, and of patterns that are learned."""
 
+import math
+from functools import partial
+
+from attention.variants.compressed import Compressed
 from attention.variants.linformer import Linformer
+from attention.variants.sinkhorn import Sinkhorn
 from tests.laws.case import Case
 from tests.reference import fewer
 
@@ -20,4 +25,44 @@ def linformer(sharing: str) -> Case:
     )
 
 
-FEWER: list[Case] = [linformer(sharing) for sharing in ("none", "heads", "keys_values")]
+def compressed(kernel: int, stride: int, *, causal: bool) -> Case:
+    """One place at a time: of one token a mask does not tell whether it is causal."""
+    return Case(
+        f"compressed-{kernel}-{stride}-{'causal' if causal else 'two-sided'}",
+        Compressed(kernel, stride),
+        partial(fewer.compressed, kernel=kernel, stride=stride, causal=causal),
+        lengths=(19, 1, 20),
+        only=("decoder",) if causal else ("encoder", "cross"),
+        masks=PLAIN,
+        mixes=True,
+        sums_to_one=False,
+        multiply_adds=1.95 if causal else 2.0,  # the edge of a triangle weighs more when short
+        temporary_bytes=1.0,
+    )
+
+
+def sinkhorn(name: str, *, causal: bool = False, cut: int = 0) -> Case:
+    """One place at a time, as above; blocks grow as the root of the length."""
+    attend = Sinkhorn(block=3, length=24, iterations=5, cut=cut)
+    return Case(
+        f"sinkhorn-{name}",
+        attend,
+        partial(fewer.sinkhorn, attend=attend, causal=causal),
+        lengths=(19, 1, 20),
+        only=("decoder" if causal else "encoder",),
+        masks=PLAIN,
+        sums_to_one=False,
+        grown=lambda length: Sinkhorn(block=math.isqrt(length), length=length, cut=cut),
+        multiply_adds=1.5,
+        temporary_bytes=1.1,  # all scores of a short sequence are in one tile
+    )
+
+
+FEWER: list[Case] = [
+    *(linformer(sharing) for sharing in ("none", "heads", "keys_values")),
+    *(compressed(3, 3, causal=causal) for causal in (False, True)),
+    *(compressed(5, 2, causal=causal) for causal in (False, True)),
+    sinkhorn("two-sided"),
+    sinkhorn("causal", causal=True),
+    sinkhorn("cut", cut=2),
+]

@@ -159,8 +159,13 @@ def draw(
     k_len: int | None = None,
     dtype: Any = "float32",
     bias: bool = False,
+    abstract: bool = False,
 ) -> Drawn:
-    """Inputs, variables, a mask and (where the case has one, or it is asked for) a bias."""
+    """Inputs, variables, a mask and (where the case has one, or it is asked for) a bias.
+
+    Where nothing will be run, ``abstract`` gives the variables' shapes alone: of an attention made
+    for long sequences they may be large.
+    """
     case, place, kind = setting
     random = np.random.default_rng(zlib.crc32(f"{place} {kind} {seed}".encode()))
     sizes = sizes or case.sizes[0]
@@ -195,35 +200,46 @@ def draw(
         case=case,
         sizes=sizes,
         shape=shape,
-        variables=variables_of(case, sizes, dtype),
+        variables=shapes_of(case, sizes) if abstract else variables_of(case, sizes, dtype),
         inputs=inputs,
         mask=make_mask(kind, place, random, shape),
         bias=drawn_bias,
     )
 
 
+def shapes_of(case: Case, sizes: Sizes) -> Tree:
+    """As ``variables_of``, of which nothing is drawn."""
+    return jax.eval_shape(lambda: initialised(case, sizes))
+
+
+def initialised(case: Case, sizes: Sizes) -> Tree:
+    """Parameters and state as they are made."""
+    rng = jax.random.key(0)
+    if case.module is None:
+        params, state = jax.tree.map(
+            lambda leaf: leaf.value,
+            case.attend.init(rng, sizes),
+            is_leaf=lambda leaf: isinstance(leaf, Named),
+        )
+        return {"params": params, "state": state}
+    layer = layer_of(case, sizes, "float32")
+    x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
+    variables = nn.meta.unbox(jax.jit(layer.init)(rng, x_BTM))
+    return {**variables, "params": variables.get("params", {})}
+
+
 @functools.cache
 def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
     """As initialised, with noise on what is trained; the output's bias is zero, as laws ask."""
     random = np.random.default_rng(7)
-    rng = jax.random.key(0)
 
     def noisy(x: jax.Array) -> jax.Array:
         return x + 0.2 * jnp.asarray(random.normal(size=x.shape), x.dtype)
 
-    if case.module is None:
-        boxed = case.attend.init(rng, sizes)
-        params, state = jax.tree.map(
-            lambda leaf: leaf.value, boxed, is_leaf=lambda leaf: isinstance(leaf, Named)
-        )
-        variables = {"params": jax.tree.map(noisy, params), "state": state}
-    else:
-        layer = layer_of(case, sizes, "float32")
-        x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
-        variables = dict(nn.meta.unbox(jax.jit(layer.init)(rng, x_BTM)))
-        variables["params"] = jax.tree.map(noisy, variables.get("params", {}))
-        if out := variables["params"].get("out"):
-            out["bias"] = jnp.zeros_like(out["bias"])
+    variables = dict(initialised(case, sizes))
+    variables["params"] = jax.tree.map(noisy, variables["params"])
+    if case.module is not None and (out := variables["params"].get("out")):
+        out["bias"] = jnp.zeros_like(out["bias"])
     return to_float64(variables) if jnp.dtype(dtype) == "float64" else variables
 
 

@@ -47,8 +47,8 @@ LINEAR: list[Case] = [
     Efficiently("efficient", Efficient()),
     Efficiently("efficient-small-chunks", SmallEfficient()),
     Reordered("performer", Performer(), linear.performer),
-    Reordered("performer-relu", Performer(features=16, kind="relu"), relu),
-    Bounded("rfa", RFA(features=64)),
-    Bounded("rfa-gated", RFA(features=64, gated=True)),
-    Bounded("rfa-gated-small-chunks", SmallRFA(features=64, gated=True)),
+    Reordered("performer-relu", Performer(random_features=16, kind="relu"), relu),
+    Bounded("rfa", RFA(random_features=64)),
+    Bounded("rfa-gated", RFA(random_features=64, gated=True)),
+    Bounded("rfa-gated-small-chunks", SmallRFA(random_features=64, gated=True)),
 ]  # fmt: skip

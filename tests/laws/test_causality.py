@@ -11,7 +11,7 @@ from tests.laws.masks import Setting, settings_of
 
 def assert_the_past_stays(drawn, later, names):
     """Replaces inputs after each i by others, large ones too; outputs up to i are the same."""
-    plain = np.asarray(drawn.out())
+    plain, changed = np.asarray(drawn.out()), False
     for i in range(drawn.shape.q_len - 1):
         inputs = dict(drawn.inputs)
         for name in names:
@@ -20,7 +20,8 @@ def assert_the_past_stays(drawn, later, names):
             inputs[name] = jnp.where(after, 30 * later.inputs[name], x)
         ours = np.asarray(drawn.out(inputs=inputs))
         np.testing.assert_array_equal(ours[:, : i + 1], plain[:, : i + 1])
-        assert i + 2 < drawn.shape.q_len or np.any(ours != plain)
+        changed |= np.any(ours != plain)
+    assert changed  # not always by the last token alone: some see themselves as a last resort
 
 
 def in_decoders(cases):
@@ -42,7 +43,10 @@ def test_values_that_come_later_change_nothing(setting):
     assert_the_past_stays(drawn, later, ["v"])
 
 
-@pytest.mark.parametrize("case", declaring(CASES, causal="exact"), ids=str)
+EITHER = [c for c in declaring(CASES, causal="exact") if "encoder" in c.places]
+
+
+@pytest.mark.parametrize("case", EITHER, ids=str)
 def test_without_a_causal_mask_the_future_is_seen(case):
     """Else the law above would hold for an attention that is causal whatever it is told."""
     drawn = draw(Setting(case, "encoder", "all"))

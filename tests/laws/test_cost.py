@@ -23,22 +23,21 @@ COMPILED = 1024, 2048, 4096
 
 
 def forward_and_grad(drawn):
-    """Functions of the inputs and the mask."""
+    """Functions of the inputs, the mask and the variables."""
 
-    def out(inputs, mask):
-        return run(drawn.case, drawn.sizes, drawn.variables, inputs, mask)
+    def out(inputs, mask, variables):
+        return run(drawn.case, drawn.sizes, variables, inputs, mask)
 
     return {
         "forward": out,
-        "gradient": jax.grad(lambda inputs, mask: out(inputs, mask).sum(dtype="float32")),
+        "gradient": jax.grad(lambda *arguments: out(*arguments).sum(dtype="float32")),
     }
 
 
 def arguments(drawn):
-    """The shapes of the inputs and of the mask."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (drawn.inputs, drawn.mask)
-    )
+    """The shapes of the inputs, of the mask and of the variables."""
+    all_three = drawn.inputs, drawn.mask, drawn.variables
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), all_three)
 
 
 def grown(setting, length):
@@ -50,7 +49,9 @@ def grown(setting, length):
 
 
 def costs(measure, setting, part, lengths):
-    drawn = [draw(grown(setting, length), batch=1, q_len=length) for length in lengths]
+    drawn = [
+        draw(grown(setting, length), batch=1, q_len=length, abstract=True) for length in lengths
+    ]
     return [measure(forward_and_grad(one)[part], *arguments(one)) for one in drawn]
 
 

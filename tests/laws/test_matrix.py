@@ -32,7 +32,7 @@ def test_the_effective_matrix(setting, seed):
     assert np.all(matrix_BHQK[~see_BHQK] == 0.0)
     if case.sums_to_one:
         np.testing.assert_allclose(matrix_BHQK.sum(-1), see_BHQK.any(-1), atol=2e-6)
-    if not case.linear:  # of values that take two ways it is held to each, where they are tested
+    if case.mixes or not case.linear:  # it is held to derivatives, or to each way, elsewhere
         return
     v_BKHE = np.repeat(v, case.groups, axis=2)
     assert_close(drawn.out(), np.einsum("BHQK,BKHE->BQHE", matrix_BHQK, v_BKHE), 1e-5)

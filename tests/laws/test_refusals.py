@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from attention import MultiHead
-from attention.masks import Causal, as_mask
+from attention.masks import Causal, Window, as_mask
 from attention.shapes import Abilities
 from attention.variants import Softmax
 from tests.laws.cases import CASES, Case
@@ -77,7 +77,13 @@ def decoding(case):
         case.attend.start(params, state, drawn.sizes, 2, 8, jnp.float32)
 
 
+def window(case):
+    drawn = draw(Setting(case, "encoder", "lengths"))
+    drawn.out(mask=Window(2, 1) & drawn.mask)
+
+
 REFUSED = {
+    window: lambda abilities: abilities.masks == "plain",
     causal: lambda abilities: abilities.causal == "no",
     cross: lambda abilities: not abilities.cross,
     bias: lambda abilities: not abilities.bias,

@@ -1,6 +1,8 @@
-"""Every attention in every place where it is legal, and every legal pair: trained and decoded."""
+"""Every attention in every place where it is legal, and together: trained and decoded."""
 
-from functools import partial
+import contextlib
+import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -8,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention import build, schema
+from attention import attentions, build, checks, schema
+from attention.data.tokenizer import EOS, PAD, Tokenizer, train_tokenizer
+from attention.training.step import create_state, make_train_step
+from experiments.resolve import resolve
 
 # Small enough that what a pattern hides matters in nine tokens.
 PARAMETERS = {
@@ -21,6 +26,15 @@ PARAMETERS = {
     "grid": {"width": 3, "rows": 1, "columns": 1},
     "axial": {"width": 3},
     "per_head": {"left": (1, 2), "right": (1, 0), "step": (1, 2)},
+    "linformer": {"rank": 5},
+    "conv": {"left": 1, "right": 1},
+    "reformer": {"chunk": 2, "rounds": 2},
+    "mixer": {"hidden": 5},
+    "routing": {"clusters": 2, "left": 2, "right": 1},
+    "performer": {"random_features": 6},
+    "rfa": {"random_features": 16},
+    "synthesizer": {"hidden": 3},
+    "sinkhorn": {"block": 2, "length": 64},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
@@ -28,18 +42,18 @@ TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
 
 def legal(place, name):
     try:
-        build.attend(spec(place, name), place)
+        attentions.attend(spec(place, name), place)
     except NotImplementedError:
         return False
     return True
 
 
 def spec(place, name):
-    return build.attention_defaults(name, place) | PARAMETERS.get(name, {})
+    return attentions.attention_defaults(name, place) | PARAMETERS.get(name, {})
 
 
 PLACES = {
-    place: [name for name in build.ATTENTIONS if legal(place, name)]
+    place: [name for name in attentions.ATTENTIONS if legal(place, name)]
     for place in ("encoder", "decoder", "cross")
 }
 
@@ -51,12 +65,19 @@ def model_of(**places):
     return build.transformer(config, vocab_size=11)
 
 
+def told_of(recomputed):
+    """Expects the warning that a decoder works out the prefix again, if it does."""
+    if not recomputed:
+        return contextlib.nullcontext()
+    return pytest.warns(UserWarning, match="works out the prefix again at each step of decoding")
+
+
 def check(model):
     """Logits and gradients are finite, padding does not matter, the cache gives the full pass."""
     variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
 
     def loss(params):
-        logits_BTV = model.apply({"params": params}, SOURCE_BS, TARGET_BT)
+        logits_BTV = model.apply(variables | {"params": params}, SOURCE_BS, TARGET_BT)
         picked = jax.nn.log_softmax(logits_BTV)[:, :, 4]
         return -jnp.where(TARGET_BT != 0, picked, 0).sum(), logits_BTV
 
@@ -68,12 +89,16 @@ def check(model):
         assert key_bias or np.any(leaf), path
     alone = model.apply(variables, SOURCE_BS[1:, :5], TARGET_BT[1:])
     np.testing.assert_allclose(alone, logits_BTV[1:], atol=1e-5)
-    start = jax.jit(partial(model.apply, method="start"), static_argnames="length")
-    extend = jax.jit(partial(model.apply, method="extend"))
-    memory, cache = start(variables, SOURCE_BS, length=TARGET_BT.shape[1])
+    start = jax.jit(functools.partial(model.apply, method="start"), static_argnames="length")
+    extend = jax.jit(functools.partial(model.apply, method="extend"))
+    recomputed = model.decoder.abilities.decoding == "recompute"
+    with told_of(recomputed):
+        memory, cache = start(variables, SOURCE_BS, length=TARGET_BT.shape[1])
     for t in range(TARGET_BT.shape[1]):
         logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, t])
         real_B = np.asarray(TARGET_BT[:, t] != 0)
+        if recomputed:  # what is selected may depend on what comes after
+            logits_BTV = model.apply(variables, SOURCE_BS, TARGET_BT[:, : t + 1])
         np.testing.assert_allclose(logits_BV[real_B], logits_BTV[real_B, t], atol=2e-5)
 
 
@@ -85,15 +110,95 @@ def test_in_every_place(place, name):
     check(model_of(**{place: name}))
 
 
+TOGETHER = [
+    {place: names[number % len(names)] for place, names in PLACES.items()}
+    for number in range(max(map(len, PLACES.values())))
+]
+
+
+FEWER = [  # than the quickstart has
+    "--config.model.layers=1", "--config.data.train_pairs=2000", "--config.train.warmup=1"
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """The quickstart's tokeniser and a batch of its sentences."""
+    config = resolve("experiments/quickstart.py", FEWER)
+    pairs = build.pairs(config, "train")
+    tokenizer = Tokenizer(train_tokenizer([*pairs.source, *pairs.target], 1_500))
+    source, target = (
+        [np.asarray(tokenizer.encode(text)) for text in texts[:8]]
+        for texts in (pairs.source, pairs.target)
+    )
+    rows = {"source_BS": source, "target_BT": target}
+    filled = {name: jnp.asarray(fill(tokens)) for name, tokens in rows.items()}
+    return tokenizer, filled
+
+
+def fill(rows):
+    """Rows of tokens with their ends, filled up to the longest."""
+    longest = max(map(len, rows)) + 1
+    ended = [np.append(row, EOS) for row in rows]
+    return np.stack([np.pad(row, (0, longest - len(row)), constant_values=PAD) for row in ended])
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("decoder", PLACES["decoder"])
-@pytest.mark.parametrize("encoder", PLACES["encoder"])
-def test_every_legal_pair(encoder, decoder):
-    check(model_of(encoder=encoder, decoder=decoder))
+@pytest.mark.parametrize("places", TOGETHER, ids=lambda places: "-".join(places.values()))
+def test_the_quickstart_trains_and_decodes(places, batch):
+    """Every attention in every place where it is legal, by the config that users start from."""
+    tokenizer, rows = batch
+    structure = ",".join(f"{place}={name}" for place, name in places.items())
+    config = resolve(f"experiments/quickstart.py:{structure}", FEWER)
+    for place, name in places.items():
+        config["model"][place] = spec(place, name)
+    checks.check(config)
+    task, optimiser = build.translation(config, tokenizer), build.optimiser(config)
+    params, model_state = task.init(jax.random.key(0))
+    update = make_train_step(task.loss, optimiser)
+    state = create_state(params, model_state, optimiser, jax.random.key(1))
+    losses = []
+    for _ in range(4):
+        state, metrics = update(state, rows)
+        assert metrics["finite"]
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < losses[0]
+    search = dataclasses.replace(build.search(config), beams=2, max_length=9)
+    with told_of(task.model.decoder.abilities.decoding == "recompute"):
+        beams = jax.jit(functools.partial(task.search, search=search))(
+            state.params, state.model_state, rows["source_BS"]
+        )
+    assert np.isfinite(beams.scores_BN).all()
+    assert len(task.texts(np.asarray(beams.tokens_BNT)[:, 0])) == len(rows["source_BS"])
+
+
+NEVER_CAUSAL = {"global", "bigbird", "graph", "linformer", "fnet", "mixer"}
+ACROSS = {
+    *("softmax", "additive", "relu", "tempered", "cosine", "linformer", "compressed"),
+    *("linear", "efficient", "performer", "rfa"),
+}
 
 
 def test_what_is_legal():
-    assert PLACES["encoder"] == list(build.ATTENTIONS)
-    assert set(build.ATTENTIONS) - set(PLACES["decoder"]) <= {"global", "bigbird", "graph"}
-    assert PLACES["cross"] == ["softmax"]
-    assert set(PARAMETERS) <= set(build.ATTENTIONS)
+    names = set(attentions.ATTENTIONS)
+    assert PLACES["encoder"] == list(attentions.ATTENTIONS)
+    assert set(PLACES["decoder"]) == names - NEVER_CAUSAL
+    assert set(PLACES["cross"]) == ACROSS
+    assert set(PARAMETERS) <= names
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (place, name)
+        for place, names in PLACES.items()
+        for name in attentions.ATTENTIONS
+        if name not in names
+    ],
+)
+def test_what_is_illegal_is_refused_with_a_remedy(place, name):
+    with pytest.raises(NotImplementedError) as error:
+        attentions.attend(spec(place, name), place)
+    assert str(error.value).startswith(f"config.model.{place} is {name}, which cannot ")
+    assert "; choose softmax" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -9,12 +9,17 @@ import pytest
 import attention
 from attention import MultiHead, variants
 from attention.modules import named
+from attention.modules.mixing import Mixing
 
 X_BTM = jnp.ones((1, 6, 8))
 NEEDS = {"Patterned": {"mask": attention.masks.Window(1, 1)}}
 
 
-@pytest.mark.parametrize("name", variants.__all__)
+MIXES = [name for name in variants.__all__ if hasattr(getattr(variants, name), "mix")]
+ATTENDS = [name for name in variants.__all__ if name not in MIXES]
+
+
+@pytest.mark.parametrize("name", ATTENDS)
 def test_it_is_multi_head_around_the_variant(name):
     made = getattr(attention, f"{name}Attention")(
         heads=2, dtype=jnp.bfloat16, **NEEDS.get(name, {})
@@ -22,6 +27,15 @@ def test_it_is_multi_head_around_the_variant(name):
     variant = getattr(variants, name)(**NEEDS.get(name, {}))
     assert made == MultiHead(heads=2, attend=variant, dtype=jnp.bfloat16)
     assert f"{name}Attention" in attention.__all__
+    variables = made.init(jax.random.key(0), X_BTM)
+    assert made.apply(variables, X_BTM).shape == X_BTM.shape
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_it_is_mixing_around_the_mixer(name):
+    made = getattr(attention, f"{name}Mixing")(heads=2, dtype=jnp.bfloat16)
+    assert made == Mixing(heads=2, mix=getattr(variants, name)(), dtype=jnp.bfloat16)
+    assert f"{name}Mixing" in attention.__all__
     variables = made.init(jax.random.key(0), X_BTM)
     assert made.apply(variables, X_BTM).shape == X_BTM.shape
 
@@ -45,5 +59,5 @@ def test_what_it_does_not_have_is_told():
 
 
 def test_there_are_none_beside_those_of_the_variants():
-    makers = {name for name in vars(named) if name.endswith("Attention")}
-    assert makers == {f"{name}Attention" for name in variants.__all__}
+    makers = {name for name in vars(named) if name.endswith(("Attention", "Mixing"))} - {"Mixing"}
+    assert makers == {f"{name}Attention" for name in ATTENDS} | {f"{name}Mixing" for name in MIXES}

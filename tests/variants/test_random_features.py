@@ -48,7 +48,7 @@ def test_the_error_against_softmax_attention_falls_as_the_root_of_features(varia
         q, k = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (Q, K))
         exact, _ = Softmax().attend({}, {}, q * SIZE**0.5, k, V, mask)
     counts = 32, 128, 512, 2048
-    errors = [error(variant(features=n), mask, exact, 6) for n in counts]
+    errors = [error(variant(random_features=n), mask, exact, 6) for n in counts]
     slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert errors[-1] < 0.2
     assert -0.75 < slope < -0.35
@@ -83,7 +83,7 @@ def test_heads_have_draws_of_their_own():
 
 
 def test_orthogonal_draws_are_better_than_independent_ones():
-    attend, (exact, _) = Performer(features=SIZE), Softmax().attend({}, {}, Q, K, V, None)
+    attend, (exact, _) = Performer(random_features=SIZE), Softmax().attend({}, {}, Q, K, V, None)
     attended = jax.jit(lambda state, *qkv: attend.attend({}, state, *qkv, None)[0])
 
     def mean_error(draw):
@@ -183,7 +183,7 @@ def test_a_layer_keeps_its_draws_and_makes_new_ones_in_training():
 
 def test_sigma_is_the_width_of_what_is_approximated():
     q, k = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (Q, K))
-    attend = RFA(features=4096)
+    attend = RFA(random_features=4096)
     params, state = made(attend)
     for sigma in (0.8, 2.0):
         exact, _ = Softmax().attend({}, {}, q * SIZE**0.5 / sigma**2, k, V, None)

@@ -15,8 +15,8 @@ from attention.variants.rfa import RFA
 from tests.reference import linear
 
 SIZES = Sizes(heads=2, size=8, value_size=8, model_size=16)
-GATED = RFA(features=64, gated=True)
-ALL = [Linear(), Efficient(), Performer(), Performer(kind="relu"), RFA(features=64), GATED]
+GATED = RFA(random_features=64, gated=True)
+ALL = [Linear(), Efficient(), Performer(), Performer(kind="relu"), RFA(random_features=64), GATED]
 
 
 def plain(tree):
@@ -167,7 +167,7 @@ def test_a_gate_that_stays_open_keeps_the_last_key_alone_and_a_closed_one_all():
         out, _ = GATED.attend(moved, state, q, k, v, masks.Causal(), x_BTM=x)
         if expected is None:
             ungated = {"log_sigma": params["log_sigma"]}
-            expected, _ = RFA(features=64).attend(ungated, state, q, k, v, masks.Causal())
+            expected, _ = RFA(random_features=64).attend(ungated, state, q, k, v, masks.Causal())
         np.testing.assert_allclose(out, expected, atol=5e-3)
 
 
@@ -199,7 +199,7 @@ def test_gates_need_the_layers_input_and_one_sequence():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_small_denominator_is_kept_at_the_floor_with_its_sign(sign):
     """One draw and one key: the weight is cos(ω(q - k)), and the floor the size of its least."""
-    attend, size = RFA(features=1, floor=0.1), Sizes(1, 2, 1, 2)
+    attend, size = RFA(random_features=1, floor=0.1), Sizes(1, 2, 1, 2)
     params, _ = (plain(tree) for tree in attend.init(jax.random.key(0), size))
     small = 0.01 * sign
     draws_HRD = jnp.array([[[np.arccos(small), 0.0]]])
@@ -211,7 +211,7 @@ def test_a_small_denominator_is_kept_at_the_floor_with_its_sign(sign):
 
 def test_where_no_floor_holds_weights_sum_to_one():
     q, k, _, x = drawn(20)
-    for attend in (RFA(features=64), GATED):
+    for attend in (RFA(random_features=64), GATED):
         params, state = made(attend)
         matrix = effective_matrix(attend, params, state, q, k, masks.Causal(), x_BTM=x)
         np.testing.assert_allclose(matrix.sum(-1), 1.0, atol=2e-6)
@@ -220,10 +220,10 @@ def test_where_no_floor_holds_weights_sum_to_one():
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: Performer(features=-1), r"Performer\(features=-1\): needs"),
+        (lambda: Performer(random_features=-1), r"Performer\(random_features=-1\): needs"),
         (lambda: Performer(redraw=2.5), r"Performer\(redraw=2.5\): needs"),
         (lambda: Performer(kind="elu"), r"Performer\(kind='elu'\): needs one of softmax, relu"),
-        (lambda: RFA(features=-1), r"RFA\(features=-1\): needs"),
+        (lambda: RFA(random_features=-1), r"RFA\(random_features=-1\): needs"),
         (lambda: RFA(floor=0.0), r"RFA\(floor=0.0\): needs"),
     ],
 )

@@ -1,0 +1,107 @@
+"""MLP-Mixer: Tolstikhin et al. 2021, "MLP-Mixer: An all-MLP Architecture for Vision"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from attention.masks import plainly
+from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+
+_glorot = jax.nn.initializers.xavier_uniform()
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """W₂ gelu(W₁ u + b₁) + b₂ over positions, the same for every feature u (equation 1).
+
+    The weights are made for one length, to which sentences are filled up with zeros; padding within
+    a sentence is zeros in its place. What follows it in the paper, the same over features, is the
+    feed-forward layer around it.
+
+    Attributes:
+      length: the longest sequence, in tokens.
+      hidden: D_S in the paper, features of the hidden layer.
+
+    Cost: 2·T·M·hidden multiply-adds.
+
+    Raises:
+      ValueError: a field is out of range; in use, a sequence is longer than ``length``.
+
+        >>> mixer, x_BTM = Mixer(length=8, hidden=4), jnp.ones((1, 5, 6))
+        >>> params, _ = mixer.init(jax.random.key(0), Sizes(1, 6, 6, 6))
+        >>> params = {name: leaf.value for name, leaf in params.items()}
+        >>> mixer.mix(params, {}, x_BTM, None)[0].shape
+        (1, 5, 6)
+    """
+
+    length: int = 512
+    hidden: int = 256
+
+    abilities: ClassVar[Abilities] = Abilities(
+        causal="no",
+        cross=False,
+        bias=False,
+        decoding="no",
+        fixed_length=True,
+        masks="plain",
+        time="n·r·d",
+        memory="n·d",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("length", "hidden"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"Mixer({name}={value!r}): needs a whole number, 1 or more")
+
+    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
+        """W₁ [length, hidden] and W₂ [hidden, length], and their biases."""
+        rng_in, rng_out = jax.random.split(rng)
+        return {
+            "in": Named(_glorot(rng_in, (self.length, self.hidden)), ("position", "hidden")),
+            "in_bias": Named(jnp.zeros(self.hidden), ("hidden",)),
+            "out": Named(_glorot(rng_out, (self.hidden, self.length)), ("hidden", "position")),
+            "out_bias": Named(jnp.zeros(self.length), ("position",)),
+        }, {}
+
+    def mix(
+        self,
+        params: Tree,
+        state: Tree,
+        x_BTM: jax.Array,
+        mask: Any,
+        *,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Mixes positions; where zeros would stand, beyond the end, nothing is multiplied."""
+        length, dtype = x_BTM.shape[1], accumulator(x_BTM.dtype)
+        if length > self.length:
+            raise ValueError(
+                f"Mixer(length={self.length}): x_BTM has {length} positions; it needs at most "
+                f"its length: cut the sequence, or set length={length} and train again"
+            )
+        real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
+        w_TF, w_FT = (params[name].astype(x_BTM.dtype) for name in ("in", "out"))
+        x_BMT = x_BTM.swapaxes(1, 2)
+        h_BMF = jnp.einsum("BMT,TF->BMF", x_BMT, w_TF[:length], preferred_element_type=dtype)
+        h_BMF += params["in_bias"].astype(dtype)[None, None]
+        h_BMF = jax.nn.gelu(h_BMF, approximate=False).astype(x_BTM.dtype)
+        y_BMT = jnp.einsum("BMF,FT->BMT", h_BMF, w_FT[:, :length], preferred_element_type=dtype)
+        y_BMT += params["out_bias"].astype(dtype)[None, None, :length]
+        out_BTM = jnp.where(real_BT[..., None], y_BMT.swapaxes(1, 2), 0)
+        return out_BTM.astype(x_BTM.dtype), state
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree:
+        """Refused: what comes later changes all that came before."""
+        raise NotImplementedError("Mixer cannot decode from a cache; use Conv, LSTM or Softmax")
+
+    def extend(
+        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
+    ) -> tuple[jax.Array, Tree]:
+        """Refused, as ``start`` is."""
+        return x_BQM, self.start(params, state, Sizes(1, 1, 1, 1), 0, 0, x_BQM.dtype)
