@@ -34,7 +34,7 @@ class RFA:
     Attributes:
       random_features: R, draws of each head; D if 0.
       gated: whether sums fade.
-      floor: see above; the authors' code bounds by 0.01 too, but whatever the number of keys.
+      floor: see above.
 
     Cost: 2·(Q + K)·R·(D + E) multiply-adds a head, causally also Q·64·(2·R + E); a cached step
     costs 4·R·(D + E), whatever the prefix, of which it keeps 2·R·(E + 1) numbers.
