@@ -23,7 +23,11 @@ TWO_HEADS = (Sizes(2, 4, 5, 8), Sizes(2, 2, 3, 2))
 
 def case(name, attend, sees, multiply_adds, **options):
     """Its own mask is its pattern's, where heads do not differ."""
-    options = {"multiply_adds": multiply_adds, "temporary_bytes": multiply_adds} | options
+    options = {
+        "multiply_adds": multiply_adds,
+        "temporary_bytes": multiply_adds,
+        "masks": ("all", "lengths", "gaps", "any"),  # windows and segments: with local attention
+    } | options
     if "pattern" not in options:
         options["pattern"] = attend.pattern(1)
     return Case(name, attend, partial(patterned, sees), **options)

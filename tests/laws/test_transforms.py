@@ -85,7 +85,7 @@ def test_jit_changes_nothing(case):
 @pytest.fixture(scope="module")
 def sharded(eight_devices):
     """What `sharded.py` found on eight devices, by case; one process for all of them."""
-    printed = eight_devices("from tests.laws import sharded; sharded.main()", timeout=900.0)
+    printed = eight_devices("from tests.laws import sharded; sharded.main()", timeout=1800.0)
     return json.loads(printed.splitlines()[-1])
 
 
