@@ -52,7 +52,7 @@ GROWN: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "bigbird": lambda n, r: {"length": n},
     "per_head": lambda n, r: {"left": (64,) * 4, "right": (64,) * 4, "step": (1, 1, 4, 4)},
     "routing": lambda n, r: {"clusters": r},
-    "sinkhorn": lambda n, r: {"block": r},
+    "sinkhorn": lambda n, r: {"block": r, "length": n},
     "linformer": lambda n, r: {"length": n},
     "synthesizer": lambda n, r: {"length": n},
     "mixer": lambda n, r: {"length": n},
@@ -97,10 +97,10 @@ def growth(names: list[str]) -> None:
             seconds, needed, counted = [], [], []
             for length in LENGTHS:
                 mask = MASKS[name](length) if name in MASKS else None
-                function, arrays = function_of(name, length, mask), drawn(length)
+                function, arrays = function_of(name, length, mask), drawn(name, length)
                 if what == "with backward":
                     function = with_backward(function)
-                shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
+                shapes = jax.eval_shape(lambda: arrays)  # noqa: B023
                 needed.append(temporary_bytes(function, *shapes) / 2**20)
                 counted.append(multiply_adds(function, *shapes) / 1e9)
                 seconds.append(median_seconds(ready(function, arrays)))
@@ -113,18 +113,18 @@ def growth(names: list[str]) -> None:
 
 def against(pairs: int) -> None:
     """What is promised of one attention's time by another's."""
-    arrays = drawn(LENGTHS[-1])
+    length = LENGTHS[-1]
     print(HEADER)
     for what, change in (("forward", lambda f: f), ("with backward", with_backward)):
         sides = [
-            ready(change(function_of(name, LENGTHS[-1])), arrays)
+            ready(change(function_of(name, length)), drawn(name, length))
             for name in ("compressed", "softmax")
         ]
         ratio = paired(*sides, pairs=min(pairs, 5), warm_up=1)
         print(ratio.row(f"compressed against softmax, {what}"), flush=True)
         for name in ("linear", "efficient", "performer", "rfa"):
             sides = [
-                ready(change(function_of(name, LENGTHS[-1], mask)), arrays)
+                ready(change(function_of(name, length, mask)), drawn(name, length))
                 for mask in (None, masks.Causal())
             ]
             ratio = paired(*sides, pairs=pairs)
@@ -140,7 +140,7 @@ def step() -> None:
         params, state = made(attend)
         seconds = []
         for prefix in PREFIXES:
-            q, k, v, _ = (jnp.asarray(x[:, :1]) for x in drawn(2))
+            q, k, v, _ = (jnp.asarray(x[:, :1]) for x in drawn(name, 2)[1:])
             cache = attend.start(params, state, SIZES, 1, prefix + 1, jnp.float32)
             # What stands in the cache does not matter for the time; where the row stands does.
             cache = cache | {n: x + prefix for n, x in cache.items() if n == "index_B"}
@@ -159,36 +159,47 @@ def made(attend: Any) -> tuple[Any, Any]:
 
 
 def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.Array]:
-    """The attention by q, k, v and g, whose heads joined are the layer's input."""
-    spec = {"name": name} | GROWN.get(name, lambda n, r: {})(length, round(length**0.5))
-    attend = attentions.attend(spec, "encoder")
-    params, state = made(attend)
+    """The attention by its parameters and state, q, k, v, g; q's heads joined are the layer's x."""
+    attend = attention_of(name, length)
 
-    def mixed(q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
-        return attend.mix(params, state, q.reshape(*q.shape[:2], -1), mask)[0].reshape(q.shape)
+    def mixed(own: Any, q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
+        return attend.mix(*own, q.reshape(*q.shape[:2], -1), mask)[0].reshape(q.shape)
 
-    def attended(q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
+    def attended(own: Any, q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
         if attend.abilities.projections in ("shared", "one"):
             k = q
         x_BTM = q.reshape(*q.shape[:2], -1)
-        return attend.attend(params, state, q, k, v, mask, x_BTM=x_BTM)[0]
+        return attend.attend(*own, q, k, v, mask, x_BTM=x_BTM)[0]
 
     return mixed if isinstance(attend, Mix) else attended
 
 
+def attention_of(name: str, length: int) -> Any:
+    """The attention with its defaults, or with parameters that go with the length."""
+    spec = {"name": name} | GROWN.get(name, lambda n, r: {})(length, round(length**0.5))
+    return attentions.attend(spec, "encoder")
+
+
 def with_backward(function: Callable[..., jax.Array]) -> Callable[..., Any]:
-    return lambda q, k, v, g: jax.vjp(lambda *x: function(*x, g), q, k, v)[1](g)
+    """The gradients by parameters, q, k and v."""
+
+    def gradients(own: Any, q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> Any:
+        params, state = own
+        return jax.vjp(lambda p, *x: function((p, state), *x, g), params, q, k, v)[1](g)
+
+    return gradients
 
 
-def drawn(length: int) -> list[np.ndarray]:
-    """q, k, v and what the output is multiplied by."""
-    random = np.random.default_rng(0)
-    return [random.normal(size=(1, length, HEADS, SIZE)).astype("float32") for _ in range(4)]
+def drawn(name: str, length: int) -> list[Any]:
+    """Parameters and state, q, k, v, and what the output is multiplied by."""
+    random, shape = np.random.default_rng(0), (1, length, HEADS, SIZE)
+    arrays = [random.normal(size=shape).astype("float32") for _ in range(4)]
+    return [made(attention_of(name, length)), *arrays]
 
 
-def ready(function: Callable[..., Any], arrays: list[np.ndarray]) -> Callable[[], None]:
+def ready(function: Callable[..., Any], arrays: list[Any]) -> Callable[[], None]:
     """The compiled function on its arrays; it returns when the work is done."""
-    return partial(block, jax.jit(function), *(jax.device_put(x) for x in arrays))
+    return partial(block, jax.jit(function), *jax.device_put(arrays))
 
 
 def block(function: Callable[..., Any], *arguments: Any) -> None:

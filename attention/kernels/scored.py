@@ -24,7 +24,7 @@ from attention.kernels.tiles import Extras
 from attention.masks import Causal, as_mask
 from attention.shapes import Tree, accumulator
 
-# score(q_BQHX, k_BKHX, own) -> s_BHQK, at least float32; ``own`` has arrays of four axes, the heads
+# score(q_BHQX, k_BHKX, own) -> s_BHQK, at least float32; ``own`` has arrays of four axes, the heads
 # second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
 Score = Callable[[jax.Array, jax.Array, Tree], jax.Array]
 Weights = Callable[[jax.Array, jax.Array], jax.Array]
@@ -72,25 +72,30 @@ def scored_attention(
         (mask, bias, dropped), own = extras
         dtype = accumulator(jnp.result_type(q, k, v))
 
+        # Each head's together, once for all blocks.
+        q_BHQX, k_BHKX, v_BHKE = (x.swapaxes(1, 2) for x in (q, k, v))
+
         @jax.checkpoint
-        def of_block(q_BCHX: jax.Array, k: jax.Array, v: jax.Array, first: Any) -> jax.Array:
-            s_BHCK = score(q_BCHX, k, own).astype(dtype)
+        def of_block(q_BHCX: jax.Array, k_BHKX: jax.Array, v_BHKE: jax.Array, first: Any) -> Any:
+            s_BHCK = score(q_BHCX, k_BHKX, own).astype(dtype)
             if bias is not None:
                 s_BHCK += bias.tile(first, 0, block, k_len).astype(dtype)
             see = jnp.broadcast_to(mask.tile(first, 0, block, k_len), s_BHCK.shape)
             w_BHCK = weights(s_BHCK, see)
             if dropped is not None:
                 w_BHCK *= dropped.tile(first, 0, block, k_len).astype(dtype)
-            return jnp.einsum(
-                "BHCK,BKHE->BCHE", w_BHCK.astype(v.dtype), v, preferred_element_type=dtype
-            ).astype(v.dtype)
+            w_BHCK = w_BHCK.astype(v.dtype)
+            return jnp.einsum("BHCK,BHKE->BHCE", w_BHCK, v_BHKE, preferred_element_type=dtype)
 
         if block == padded:
-            return of_block(q, k, v, 0)
-        firsts = jnp.arange(0, padded, block)
-        q_NBCHX = jnp.moveaxis(q.reshape(len(q), -1, block, *q.shape[2:]), 1, 0)
-        out_NBCHE = lax.map(lambda x: of_block(x[0], k, v, x[1]), (q_NBCHX, firsts))
-        return jnp.moveaxis(out_NBCHE, 0, 1).reshape(len(q), padded, *out_NBCHE.shape[3:])
+            out_BHQE = of_block(q_BHQX, k_BHKX, v_BHKE, 0)
+        else:
+            q_BHNCX = q_BHQX.reshape(*q_BHQX.shape[:2], -1, block, q_BHQX.shape[3])
+            blocks = jnp.moveaxis(q_BHNCX, 2, 0), jnp.arange(0, padded, block)
+            out_NBHCE = lax.map(lambda x: of_block(x[0], k_BHKX, v_BHKE, x[1]), blocks)
+            out_BHNCE = jnp.moveaxis(out_NBHCE, 0, 2)
+            out_BHQE = out_BHNCE.reshape(*out_BHNCE.shape[:2], padded, -1)
+        return out_BHQE.swapaxes(1, 2).astype(v.dtype)
 
     return over_mesh(compute, q_BQHX, k_BKHX, v_BKHE, extras)[:, :q_len]
 
@@ -114,7 +119,7 @@ def extend(
     v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
     kept = {"k_BHKD": k_BHKX, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
     q_pos, k_pos = at_BQ[:, None, :, None], jnp.arange(length)[None, None, None, :]
-    s_BHQK = score(q_BQHX, k_BHKX.swapaxes(1, 2), own)
+    s_BHQK = score(q_BQHX.swapaxes(1, 2), k_BHKX, own)
     if bias is not None:
         s_BHQK += (bias.at(q_pos, k_pos) if isinstance(bias, Bias) else bias).astype(s_BHQK.dtype)
     see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos)

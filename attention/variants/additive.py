@@ -126,11 +126,11 @@ def _own(params: Tree) -> jax.Array:
     return params["score"][None, :, None]
 
 
-def _score(q_BQHR: jax.Array, k_BKHR: jax.Array, w_1H1R: jax.Array) -> jax.Array:
+def _score(q_BHQR: jax.Array, k_BHKR: jax.Array, w_1H1R: jax.Array) -> jax.Array:
     """wᵀ tanh(q + k), [B, H, Q, K], some keys at a time."""
-    dtype = accumulator(q_BQHR.dtype)
-    (batch, q_len, heads, hidden), k_len = q_BQHR.shape, k_BKHR.shape[1]
-    q_BHQR, k_BHKR = (x.swapaxes(1, 2).astype(dtype) for x in (q_BQHR, k_BKHR))
+    dtype = accumulator(q_BHQR.dtype)
+    (batch, heads, q_len, hidden), k_len = q_BHQR.shape, k_BHKR.shape[2]
+    q_BHQR, k_BHKR = (x.astype(dtype) for x in (q_BHQR, k_BHKR))
     w_HR = w_1H1R[0, :, 0].astype(dtype)
 
     @jax.checkpoint

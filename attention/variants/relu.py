@@ -91,10 +91,10 @@ class ReLU:
         return scored.extend(_score, _weights, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)
 
 
-def _score(q_BQHD: jax.Array, k_BKHD: jax.Array, own: Tree) -> jax.Array:
-    dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD))
-    s_BHQK = jnp.einsum("BQHD,BKHD->BHQK", q_BQHD, k_BKHD, preferred_element_type=dtype)
-    return s_BHQK / math.sqrt(q_BQHD.shape[-1])
+def _score(q_BHQD: jax.Array, k_BHKD: jax.Array, own: Tree) -> jax.Array:
+    dtype = accumulator(jnp.result_type(q_BHQD, k_BHKD))
+    s_BHQK = jnp.einsum("BHQD,BHKD->BHQK", q_BHQD, k_BHKD, preferred_element_type=dtype)
+    return s_BHQK / math.sqrt(q_BHQD.shape[-1])
 
 
 def _weights(s_BHQK: jax.Array, see_BHQK: jax.Array) -> jax.Array:
