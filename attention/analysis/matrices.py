@@ -60,12 +60,21 @@ def influence_matrix(
 
     Returns:
       The Frobenius norm of the derivative of output q by input k, [B, 1, Q, K]. It is worked out
-      row by row, with T²·M² numbers in memory.
+      input by input, with T·M² numbers in memory.
     """
 
     def of_row(row: Tree) -> jax.Array:
-        x_1TM, mask = jax.tree.map(lambda leaf: leaf[None], row)
-        jacobian = jax.jacfwd(lambda x: mixer.mix(params, state, x, mask)[0])(x_1TM)
-        return jnp.sqrt((jacobian[0, :, :, 0] ** 2).sum(axis=(1, 3)))
+        x_TM, mask = row
+        mask = jax.tree.map(lambda leaf: leaf[None], mask)
 
+        def of_input(k: jax.Array) -> jax.Array:
+            def out(x_M: jax.Array) -> jax.Array:
+                return mixer.mix(params, state, x_TM.at[k].set(x_M)[None], mask)[0][0]
+
+            derivative_QMM = jax.jacfwd(out)(x_TM[k])
+            return jnp.sqrt((derivative_QMM**2).sum(axis=(1, 2)))
+
+        return jax.lax.map(of_input, jnp.arange(len(x_TM))).T
+
+    mask = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x_BTM), *leaf.shape[1:])), mask)
     return jax.lax.map(of_row, (x_BTM, mask))[:, None]

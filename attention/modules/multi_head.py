@@ -116,6 +116,7 @@ class MultiHead(nn.Module):
 
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
+        self._check_cross()
         memory_BKM = zero_padding(memory_BKM, mask, keys=True)
         return self._keys_and_values(memory_BKM)
 
@@ -129,11 +130,7 @@ class MultiHead(nn.Module):
         shared: Tree = None,
     ) -> jax.Array:
         """Cross-attention from x to what ``project_memory`` made."""
-        if not self.attend.abilities.cross:
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot attend across two sequences; "
-                "use Softmax, or another attention that declares cross"
-            )
+        self._check_cross()
         x_BQM = zero_padding(x_BQM, mask, queries=True)
         k_BKHD, v_BKHE = memory
         return self._attend(self.query(x_BQM), k_BKHD, v_BKHE, mask, bias, x_BQM, shared)
@@ -234,6 +231,13 @@ class MultiHead(nn.Module):
             return q_BQHD, k_BKGD, v_BKGE
         times = self.heads // k_BKGD.shape[2]
         return q_BQHD, *(jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))
+
+    def _check_cross(self) -> None:
+        if not self.attend.abilities.cross:
+            raise NotImplementedError(
+                f"{type(self.attend).__name__} cannot attend across two sequences; "
+                "use Softmax, or another attention that declares cross"
+            )
 
     def _check_bias(self, bias: Any) -> None:
         if bias is not None and not self.attend.abilities.bias:

@@ -15,6 +15,8 @@ from jax import lax
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import scored
 from attention.kernels.reference import masked_softmax
+from attention.kernels.rows import zero_padding
+from attention.masks import as_mask
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
 _INIT = jax.nn.initializers.variance_scaling(
@@ -76,6 +78,7 @@ class Additive:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
+        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = scored.scored_attention(
             _score,
             masked_softmax,

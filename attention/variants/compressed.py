@@ -161,9 +161,10 @@ class Compressed:
     ) -> Tree:
         """Room for the keys and values of ``length`` positions, and which have a real token.
 
-        Each position is added to what it is in as it comes, so that none is kept.
+        Each position is added to what it is in as it comes, so that none is kept. Keys that the
+        last positions only begin have room too: a longer cache may be grown from this one.
         """
-        keys = max(1, (length - self.kernel) // self.stride + 1)
+        keys = max(1, -(-length // self.stride))
         cache = cache_of_heads.empty(sizes, batch, keys, dtype)
         return cache | {"real_BN": jnp.zeros((batch, keys), bool)}
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
+from attention.kernels.rows import zero_padding
 from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
@@ -112,6 +113,7 @@ class Synthesizer:
         real_BT, _ = as_mask(mask).padding(v_BKHE.shape[1], v_BKHE.shape[1])
         if x_BTM is not None and real_BT is not None:
             x_BTM = jnp.where(real_BT[..., None], x_BTM, 0)
+        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         scores = synthetic.scores(self, params, state, q_BQHD, k_BKHD, x_BTM)
         out_BQHE = softmax_attention(
             scores.q_BQHX,

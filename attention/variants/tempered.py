@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
+from attention.kernels.rows import zero_padding
+from attention.masks import as_mask
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
 
@@ -66,6 +68,7 @@ class Tempered:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
+        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = softmax_attention(
             _heated(params, q_BQHD),
             k_BKHD,

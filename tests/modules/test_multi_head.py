@@ -17,7 +17,7 @@ from attention.biases import ALiBi
 from attention.masks import Array, Causal, Lengths, Valid
 from attention.positions import Rotary
 from attention.shapes import Abilities
-from attention.variants import Reformer, Softmax
+from attention.variants import Reformer, Softmax, Synthesizer
 from tests.reference import positions
 from tests.reference.attention import multi_head as numpy_multi_head
 from tests.reference.attention import softmax_attention
@@ -327,6 +327,12 @@ def test_what_is_not_declared_is_refused(call, message):
     variables = variables_of(layer)
     with pytest.raises(NotImplementedError, match=f"{message}.*; use .*attention that declares"):
         call(layer, variables)
+
+
+def test_values_alone_are_asked_by_no_second_sequence():
+    layer = MultiHead(heads=2, attend=Synthesizer(length=8))
+    with pytest.raises(NotImplementedError, match="^Synthesizer cannot attend across two"):
+        layer.apply(variables_of(layer), X_BTM, MEMORY_BKM)
 
 
 @pytest.mark.parametrize(

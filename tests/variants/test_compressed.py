@@ -99,6 +99,23 @@ def test_decoding_with_gaps_is_the_full_pass(kernel, stride):
         first = last
 
 
+@pytest.mark.parametrize(("kernel", "stride"), FORMS)
+def test_a_cache_that_grows_loses_no_key_that_it_has_begun(kernel, stride):
+    attend = Compressed(kernel, stride)
+    full, cache, first = out_of(attend, mask=Causal()), {}, 0
+    for room in (4, 8, 11):
+        empty = attend.start(params_of(attend), {}, SIZES, 2, room, "float32")
+        cache = jax.tree.map(
+            lambda new, old: jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim),
+            empty,
+            cache or empty,
+        )
+        new = (x[:, first:room] for x in (Q, K, V))
+        ours, cache = attend.extend(params_of(attend), {}, cache, *new, None)
+        np.testing.assert_allclose(ours, full[:, first:room], atol=1e-5)
+        first = room
+
+
 def test_the_cache_holds_a_third():
     cache = Compressed().start({}, {}, SIZES, 2, 300, "float32")
     assert cache["k_BHKD"].shape == (2, 2, 100, 4)

@@ -100,6 +100,19 @@ def test_a_nan_in_padding_does_not_reach_the_gradients_of_parameters(part):
         assert np.any(grad)
 
 
+def test_a_nan_in_padded_queries_and_keys_does_not_reach_the_mixture():
+    attend, params, state = made("random", "dot")
+    q_BTHD = normal(1, 6, 2, 4).at[:, 4:].set(jnp.nan)
+
+    def loss(params):
+        given = (params, state, q_BTHD, q_BTHD, normal(1, 6, 2, 4), Lengths(jnp.array([4])))
+        return (attend.attend(*given)[0] ** 2).sum()
+
+    for grad in jax.tree.leaves(jax.grad(loss)(params)):
+        assert np.isfinite(grad).all()
+        assert np.any(grad)
+
+
 def test_dropout_is_on_in_training_alone():
     attend, params, state = made("dense", dropout_rate=0.5)
     v_BTHE, x_BTM = normal(1, 6, 2, 4), normal(1, 6, 8)
