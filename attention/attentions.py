@@ -78,7 +78,7 @@ def attend(spec: Any, place: str) -> Any:
     if place == "cross" and not made.abilities.cross:
         raise NotImplementedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
-            f"choose softmax{made.abilities.remedy}"
+            f"choose softmax{made.abilities.across and '; ' + made.abilities.across}"
         )
     if place == "decoder" and made.abilities.causal == "no":
         raise NotImplementedError(

@@ -12,6 +12,12 @@ from attention.shapes import Mix
 
 Config = Mapping[str, Any]
 
+# Encoders in which every token sees all others, and so those of model.external_tokens.
+ALL_SEE_ALL = {
+    *("softmax", "additive", "relu", "tempered", "cosine", "graph", "linformer", "compressed"),
+    *("linear", "efficient", "performer", "rfa", "synthesizer", "fnet", "mixer", "lstm", "gru"),
+}
+
 
 def check(config: Config) -> None:
     """Checks each key, each attention, and what keys demand of one another.
@@ -70,6 +76,13 @@ def _model(config: Config) -> None:
                 f"config.model.positions is {positions}, which is a bias on scores, and "
                 f"model.{place} is {model[place]['name']}, which takes none; choose sinusoidal"
             )
+        attend = attentions.attend(model[place], place)
+        turned = not isinstance(attend, Mix) and not attend.abilities.needs_x
+        if positions == "rotary" and not (turned and attend.abilities.projections != "values"):
+            raise NotImplementedError(
+                f"config.model.positions is rotary, which turns queries and keys, and model.{place}"
+                f" is {model[place]['name']}, which does not work by them alone; choose sinusoidal"
+            )
     if positions == "sinusoidal" and size % 2:
         raise ValueError(f"config.model.size is {size}; sinusoidal positions need an even size")
     if positions == "rotary" and size // heads % 2:
@@ -85,7 +98,7 @@ def _places(config: Config) -> None:
     external = model["external_tokens"]
     encoder, name = attentions.attend(model["encoder"], "encoder"), model["encoder"]["name"]
     field = "block" if name == "bigbird" else "first"
-    first = external if name in ("softmax", "graph") else getattr(encoder, field, 0)
+    first = external if name in ALL_SEE_ALL else getattr(encoder, field, 0)
     if first < external and not hasattr(encoder, field):
         raise ValueError(
             f"config.model.external_tokens is {external}, and model.encoder is {name}, in which no "
@@ -96,12 +109,15 @@ def _places(config: Config) -> None:
             f"config.model.external_tokens is {external}, and model.encoder.{field} {first}: only "
             f"the first {first} tokens are global; set model.encoder.{field} to {external} or more"
         )
-    layer = build.transformer(config, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
     tokens_BT = jax.ShapeDtypeStruct((1, config["data"]["max_length"]), "int32")
-    try:
-        jax.eval_shape(layer.init, jax.random.key(0), tokens_BT, tokens_BT)
-    except (ValueError, NotImplementedError) as error:
-        raise type(error)(f"config.model: {error}") from None
+    softmax = {place: {"name": "softmax"} for place in schema.ATTENTIONS}
+    for place in schema.ATTENTIONS:
+        alone = {**config, "model": model | softmax | {place: model[place]}}
+        layer = build.transformer(alone, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
+        try:
+            jax.eval_shape(layer.init, jax.random.key(0), tokens_BT, tokens_BT)
+        except (ValueError, NotImplementedError) as error:
+            raise type(error)(f"config.model.{place}: {error}") from None
 
 
 def _train(config: Config) -> None:

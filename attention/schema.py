@@ -133,7 +133,7 @@ SCHEMA: dict[str, Key] = {
     ),
     "decode.max_length": Key(
         128,
-        "most tokens of a translation, eos included; with learned positions also data.max_length",
+        "most tokens of a translation, eos included; also data.max_length with learned positions",
         low=2,
         resume=True,
     ),

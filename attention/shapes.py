@@ -60,7 +60,8 @@ class Abilities:
       time: how multiply-adds grow beside those of the projections, in n tokens, d features of the
         layer, and the letters of the variant's fields.
       memory: the same of temporary memory.
-      otherwise: which other parameters would allow more, as "with first=0 it is causal".
+      otherwise: with which other parameters it is causal, as "with first=0 it is causal".
+      across: with which others it attends across two sequences.
     """
 
     causal: Literal["exact", "values only", "no"]
@@ -75,10 +76,11 @@ class Abilities:
     time: str = ""
     memory: str = ""
     otherwise: str = ""
+    across: str = ""
 
     @property
     def remedy(self) -> str:
-        """What to do where something is asked that is not declared, to end an error's text with."""
+        """What to do where it is to be causal and is not, to end an error's text with."""
         return f"; {self.otherwise}" if self.otherwise else ""
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attention import checks, schema
+from attention import attentions, checks, schema
 
 
 def config(**changes):
@@ -54,19 +54,19 @@ def test_the_defaults_pass():
         ),
         (
             {"model__encoder": {"name": "per_head", "left": (1, 2)}},
-            "model: PerHead has masks for 2 heads, and attention has 4; give it one mask",
+            "model.encoder: PerHead has masks for 2 heads, and attention has 4; give it one mask",
         ),
         (
             {"model__decoder": {"name": "strided", "split": True}, "model__heads": 1},
-            "model: Strided(split=True): needs two heads or more, got 1; use split=False",
+            "model.decoder: Strided(split=True): needs two heads or more, got 1; use split=False",
         ),
         (
             {"model__encoder": {"name": "bigbird", "length": 100}, "data__max_length": 120},
-            "model: BigBird(length=100): sequences have 120 tokens; give length=120 or",
+            "model.encoder: BigBird(length=100): sequences have 120 tokens; give length=120 or",
         ),
         (
             {"model__encoder": {"name": "global", "positions": (128,)}},
-            "model: Global: position 128 lies beyond the 128 queries; name positions below",
+            "model.encoder: Global: position 128 lies beyond the 128 queries; name positions below",
         ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),
@@ -129,16 +129,32 @@ def test_an_attention_in_a_place_where_it_cannot_be(place, name, text):
     [
         (
             {"model__encoder": {"name": "fnet"}, "model__positions": "rotary"},
-            "FNet cannot take rotary positions, since it has no queries and keys; use None, or "
-            "Softmax",
+            ".positions is rotary, which turns queries and keys, and model.encoder is fnet, which "
+            "does not work by them alone; choose sinusoidal",
         ),
         (
             {"model__encoder": {"name": "linformer", "length": 64, "rank": 8}},
-            "Linformer(length=64): got 128 keys; set length=128 or more",
+            ".encoder: Linformer(length=64): got 128 keys; set length=128 or more",
         ),
     ],
 )
 def test_what_an_attention_cannot_do_is_told_before_a_run(changes, text):
     with pytest.raises((ValueError, NotImplementedError)) as error:
         checks.check(config(**changes))
-    assert str(error.value) == f"config.model: {text}"
+    assert str(error.value) == f"config.model{text}"
+
+
+@pytest.mark.parametrize("name", sorted(checks.ALL_SEE_ALL))
+def test_external_tokens_are_seen_where_all_see_all(name):
+    encoder = attentions.attention_defaults(name, "encoder")
+    checks.check(config(model__encoder=encoder, model__external_tokens=2))
+
+
+def test_a_remedy_is_of_what_was_asked():
+    for spec, remedy in (
+        ({"name": "lstm"}, "choose softmax"),
+        ({"name": "rfa", "gated": True}, "choose softmax; with gated=False it attends across"),
+    ):
+        with pytest.raises(NotImplementedError, match=f"{remedy}.{{0,10}}") as error:
+            checks.check(config(model__cross=spec))
+        assert "causal" not in str(error.value)

@@ -163,7 +163,10 @@ class MultiHead(nn.Module):
         *,
         bias: Bias | None = None,
     ) -> tuple[jax.Array, Tree]:
-        """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached."""
+        """Causal self-attention of the next Q positions, at ``pos_BQ``, after those cached.
+
+        Where the prefix is worked out again, its positions count from 0.
+        """
         self._check_bias(bias)
         if self.attend.abilities.decoding == "recompute":
             cache, at_BQ = prefix.appended(cache, x_BQM)

@@ -80,8 +80,7 @@ class Mixer:
         length, dtype = x_BTM.shape[1], accumulator(x_BTM.dtype)
         if length > self.length:
             raise ValueError(
-                f"Mixer(length={self.length}): x_BTM has {length} positions; it needs at most "
-                f"its length: cut the sequence, or set length={length} and train again"
+                f"Mixer(length={self.length}): got {length} positions; set length={length} or more"
             )
         real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
         w_TF, w_FT = (params[name].astype(x_BTM.dtype) for name in ("in", "out"))

@@ -74,7 +74,7 @@ class RFA:
             masks="plain",
             time="n·r·d",
             memory="n·(d + h·r)",
-            otherwise="with gated=False it attends across sequences" if self.gated else "",
+            across="with gated=False it attends across sequences" if self.gated else "",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

@@ -169,8 +169,8 @@ class Synthesizer:
     def _check(self, length: int, bias: Any) -> None:
         if length > self.length:
             raise ValueError(
-                f"Synthesizer(length={self.length}): got {length} positions; it needs at most its "
-                f"length: cut the sequence, or set length={length} and train again"
+                f"Synthesizer(length={self.length}): got {length} positions; set length={length} "
+                "or more"
             )
         if bias is not None:
             raise NotImplementedError("Synthesizer cannot add a bias to its scores; use Softmax")

@@ -17,13 +17,13 @@ LENGTH = 7
 CACHED = declaring(CASES, decoding="cached")
 
 
-def start(drawn, batch):
+def start(drawn, batch, room=ROOM):
     case, sizes, dtype = drawn.case, drawn.sizes, jnp.float32
     if case.module is not None:
         layer = layer_of(case, sizes, dtype)
-        return layer.apply(drawn.variables, batch, ROOM, sizes.model_size, method="start")
+        return layer.apply(drawn.variables, batch, room, sizes.model_size, method="start")
     return case.attend.start(
-        drawn.variables["params"], drawn.variables["state"], sizes, batch, ROOM, dtype
+        drawn.variables["params"], drawn.variables["state"], sizes, batch, room, dtype
     )
 
 
@@ -107,6 +107,22 @@ def test_rows_at_unequal_lengths_survive_a_beam_reorder(setting):
         ours, cache = function(drawn.variables, cache, inputs, pos_BQ, None, drawn.bias)
         theirs = jnp.stack([full[row, i] for row, i in pairs])
         assert_close(ours[:, 0], theirs, TOLERANCE)
+
+
+@pytest.mark.parametrize("setting", decoders(("all",)))
+def test_a_cache_may_grow_on_the_way(setting):
+    """As in a search, which begins with little room: what is kept goes into a longer one."""
+    drawn = draw(setting, q_len=LENGTH)
+    full, first, cache = drawn.out(), 0, start(drawn, 2, 2)
+    for last, room in ((2, 2), (5, 5), (7, 9)):
+        longer = start(drawn, 2, room)
+        cache = jax.tree.map(
+            lambda empty, kept: jax.lax.dynamic_update_slice(empty, kept, (0,) * kept.ndim),
+            longer, cache,
+        )  # fmt: skip
+        ours, cache = advance(drawn, cache, first, last)
+        assert_close(ours, full[:, first:last], TOLERANCE)
+        first = last
 
 
 @pytest.mark.parametrize("case", CACHED, ids=str)

@@ -29,7 +29,7 @@ def test_parameters_are_the_same_whatever_length_they_are_made_with():
 
 
 def test_a_longer_sequence_is_refused():
-    with pytest.raises(ValueError, match=r"Mixer\(length=6\): x_BTM has 7 .* set length=7"):
+    with pytest.raises(ValueError, match=r"Mixer\(length=6\): got 7 positions; set length=7"):
         LAYER.apply(VARIABLES, jnp.ones((1, 7, 4)))
 
 
