@@ -72,6 +72,13 @@ class Drawn:
 
     def out_and_grads(self, **changes: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The output, and the gradients by the inputs of its weighted sum."""
+        return self._with_grads(**changes)[:2]
+
+    def grads_of_params(self, **changes: Any) -> Tree:
+        """The gradients of the same by the parameters."""
+        return self._with_grads(**changes)[2]
+
+    def _with_grads(self, **changes: Any) -> tuple[jax.Array, dict[str, jax.Array], Tree]:
         drawn = replace(self, **changes)
         function = compiled_grad(drawn.case, drawn.sizes)
         return function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias)
@@ -128,13 +135,19 @@ def compiled(case: Case, sizes: Sizes) -> Callable:
 
 @functools.cache
 def compiled_grad(case: Case, sizes: Sizes) -> Callable:
-    def loss(inputs, variables, mask, bias):
-        out = run(case, sizes, variables, inputs, mask, bias)
+    def loss(inputs, params, variables, mask, bias):
+        out = run(case, sizes, variables | {"params": params}, inputs, mask, bias)
         weight = 1.0 + jnp.arange(out[0, 0].size, dtype=out.dtype).reshape(out.shape[2:]) / 8
         return (out * weight[None, None]).sum(dtype=jnp.promote_types(out.dtype, "float32")), out
 
-    grad = jax.grad(loss, has_aux=True)
-    return jax.jit(lambda *arguments: grad(*arguments)[::-1])
+    grad = jax.grad(loss, argnums=(0, 1), has_aux=True)
+
+    @jax.jit
+    def out_and_grads(inputs, variables, mask, bias):
+        grads, out = grad(inputs, variables["params"], variables, mask, bias)
+        return out, *grads
+
+    return out_and_grads
 
 
 def qkv(inputs: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -103,6 +103,11 @@ def test_what_stands_in_padding_changes_nothing(setting, dtype):
     np.testing.assert_array_equal(numbers(ours), numbers(clean))
     assert not numbers(ours)[~real_BQ].any()
     assert numbers(ours)[real_BQ].any()
+    for one, other in zip(
+        *(jax.tree.leaves(d.grads_of_params()) for d in (drawn, spoilt(drawn))), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+        assert np.isfinite(one).all()
     for name, grad in grads.items():
         grad, real_BT = numbers(grad), (real_BQ, real_BK)[name in KEYS]
         np.testing.assert_array_equal(grad, numbers(clean_grads[name]))
