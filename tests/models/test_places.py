@@ -34,7 +34,7 @@ PARAMETERS = {
     "performer": {"random_features": 6},
     "rfa": {"random_features": 16},
     "synthesizer": {"hidden": 3},
-    "sinkhorn": {"block": 2, "length": 64},
+    "sinkhorn": {"block": 2},
 }
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
@@ -118,8 +118,11 @@ TOGETHER = [
 
 
 FEWER = [  # than the quickstart has
-    "--config.model.layers=1", "--config.data.train_pairs=2000", "--config.train.warmup=1"
-]  # fmt: skip
+    "--config.model.layers=1",
+    "--config.model.heads=2",
+    "--config.data.train_pairs=2000",
+    "--config.train.warmup=1",
+]
 
 
 @pytest.fixture(scope="module")
