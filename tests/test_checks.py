@@ -144,6 +144,7 @@ def test_what_an_attention_cannot_do_is_told_before_a_run(changes, text):
     assert str(error.value) == f"config.model{text}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(checks.ALL_SEE_ALL))
 def test_external_tokens_are_seen_where_all_see_all(name):
     encoder = attentions.attention_defaults(name, "encoder")

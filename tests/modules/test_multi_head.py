@@ -379,6 +379,7 @@ def test_kv_heads_divide_the_heads():
         MultiHead(heads=4, kv_heads=3).init(jax.random.key(0), jnp.ones((1, 2, 8)))
 
 
+@pytest.mark.slow
 def test_what_is_causal_in_values_only_works_out_the_prefix_at_each_step():
     attend = Reformer(chunk=2, rounds=2)
     layer, x_BTM = MultiHead(heads=2, attend=attend), random(2, 7, 8)

@@ -19,6 +19,7 @@ MIXES = [name for name in variants.__all__ if hasattr(getattr(variants, name), "
 ATTENDS = [name for name in variants.__all__ if name not in MIXES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTENDS)
 def test_it_is_multi_head_around_the_variant(name):
     made = getattr(attention, f"{name}Attention")(
@@ -31,6 +32,7 @@ def test_it_is_multi_head_around_the_variant(name):
     assert made.apply(variables, X_BTM).shape == X_BTM.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MIXES)
 def test_it_is_mixing_around_the_mixer(name):
     made = getattr(attention, f"{name}Mixing")(heads=2, dtype=jnp.bfloat16)

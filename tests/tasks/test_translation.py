@@ -234,6 +234,7 @@ def test_dtype_of_sums_is_float32_in_bfloat16(task, params, batch):
     np.testing.assert_allclose(total, loss_of(task, params, batch)[0], rtol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [noise.TeacherForcing(), noise.ScheduledSampling(noise.Constant(0.5))]
 )
