@@ -40,6 +40,7 @@ class Case:
       linear: whether all values come from v, so that the output is linear in it.
       mixes: whether channels mix, so that the effective matrix holds norms of derivatives.
       sums_to_one: whether the weights of a row do.
+      last_resort: whether a token sees itself only where it sees no other.
       grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
@@ -61,6 +62,7 @@ class Case:
     linear: bool = True
     mixes: bool = False
     sums_to_one: bool = True
+    last_resort: bool = False
     grown: Callable[[int], Attend | Mix] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0

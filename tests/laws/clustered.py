@@ -47,6 +47,7 @@ def reformer(name: str, attend: Reformer, columns: int = 32, **options: Any) -> 
         attend,
         reference,
         masks=PLAIN,
+        last_resort=True,
         grown=lambda length: Reformer(buckets=attend.buckets),
         multiply_adds=1.0,
         temporary_bytes=1.0,
