@@ -112,6 +112,8 @@ def _places(config: Config) -> None:
     tokens_BT = jax.ShapeDtypeStruct((1, config["data"]["max_length"]), "int32")
     softmax = {place: {"name": "softmax"} for place in schema.ATTENTIONS}
     for place in schema.ATTENTIONS:
+        if attentions.attend(model[place], place) == attentions.attend(softmax[place], place):
+            continue  # it stands anywhere, and a try takes time at every start
         alone = {**config, "model": model | softmax | {place: model[place]}}
         layer = build.transformer(alone, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
         try:

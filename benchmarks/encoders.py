@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,7 +154,7 @@ def update_of(run: str) -> Callable[[], None]:
     flags = [f"--config.model.encoder.{key}={said(value)}" for key, value in RUNS[run].items()]
     config = resolve(f"experiments/quickstart.py:encoder={name_of(run)}", flags)
     size = config["data"]["vocab_size"]
-    task = build.translation(config, _Vocabulary(size))  # type: ignore[arg-type]
+    task = build.translation(config, SimpleNamespace(vocab_size=size))
     optimiser = build.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
@@ -166,13 +167,6 @@ def update_of(run: str) -> Callable[[], None]:
         state, _ = jax.block_until_ready(update(state, fed))
 
     return step
-
-
-class _Vocabulary:
-    """All that a task asks of a tokeniser before it reads text."""
-
-    def __init__(self, size: int) -> None:
-        self.vocab_size = size
 
 
 def table(runs: list[str], workdir: Path) -> None:

@@ -12,6 +12,7 @@ from jax import lax
 from attention.kernels.sharded import over_batch
 from attention.masks import plainly
 from attention.shapes import Abilities, Sizes, Tree, accumulator
+from attention.variants import refusals
 
 _LONGEST = 2**16  # beyond it, the square of a position overflows 32 bits
 
@@ -48,6 +49,8 @@ class FNet:
         memory="n·d",
     )
 
+    start, extend = refusals.start, refusals.extend
+
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """No parameters and no state."""
         return {}, {}
@@ -68,18 +71,6 @@ class FNet:
             )
         real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
         return over_batch(_transform, {}, x_BTM, real_BT), state
-
-    def start(
-        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-    ) -> Tree:
-        """Refused: what comes later changes all that came before."""
-        raise NotImplementedError("FNet cannot decode from a cache; use LSTM, GRU, Conv or Softmax")
-
-    def extend(
-        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
-    ) -> tuple[jax.Array, Tree]:
-        """Refused, as ``start`` is."""
-        return x_BQM, self.start(params, state, Sizes(1, 1, 1, 1), 0, 0, x_BQM.dtype)
 
 
 def _transform(params: Tree, x_BTM: jax.Array, real_BT: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ from attention.kernels.sharded import over_mesh
 from attention.masks import And, Edges, Everything, Mask, Window, as_mask, conjuncts
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_one_sequence
 from attention.variants import pattern
+from attention.variants.refusals import check_no_bias
 
 SCORES = ("gat", "dot")
 
@@ -197,8 +198,7 @@ class Graph:
                 f"Graph cannot share {k_BKHD.shape[2]} heads of keys among {q_BQHD.shape[2]} of "
                 "queries; use Softmax"
             )
-        if bias is not None:
-            raise NotImplementedError("Graph cannot add a bias to its scores; use Softmax")
+        check_no_bias(self, bias)
         checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
 
     def _parts(self, mask: Any) -> tuple[Edges | None, Mask]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from attention.masks import plainly
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.variants import refusals
 
 _glorot = jax.nn.initializers.xavier_uniform()
 
@@ -52,6 +53,8 @@ class Mixer:
         memory="n·d",
     )
 
+    start, extend = refusals.start, refusals.extend
+
     def __post_init__(self) -> None:
         for name in ("length", "hidden"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
@@ -92,15 +95,3 @@ class Mixer:
         y_BMT += params["out_bias"].astype(dtype)[None, None, :length]
         out_BTM = jnp.where(real_BT[..., None], y_BMT.swapaxes(1, 2), 0)
         return out_BTM.astype(x_BTM.dtype), state
-
-    def start(
-        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-    ) -> Tree:
-        """Refused: what comes later changes all that came before."""
-        raise NotImplementedError("Mixer cannot decode from a cache; use Conv, LSTM or Softmax")
-
-    def extend(
-        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
-    ) -> tuple[jax.Array, Tree]:
-        """Refused, as ``start`` is."""
-        return x_BQM, self.start(params, state, Sizes(1, 1, 1, 1), 0, 0, x_BQM.dtype)

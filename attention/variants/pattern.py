@@ -17,6 +17,7 @@ from attention.kernels import cache as cache_of_heads
 from attention.kernels import check_heads, softmax_attention
 from attention.masks import Causal, Mask, PerHead, as_mask, conjuncts
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
+from attention.variants.refusals import check_cached
 
 
 class Pattern(Protocol):
@@ -93,7 +94,7 @@ def start(
     self: Pattern, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
 ) -> Tree:
     """A ring for as many positions as a query may look back, or room for all."""
-    _check_cached(self)
+    check_cached(self)
     reach = self.reach()
     room = length if reach is None else max(1, min(reach, length))
     return cache_of_heads.empty(sizes, batch, room, dtype)
@@ -113,19 +114,11 @@ def extend(
     x_BTM: jax.Array | None = None,
 ) -> tuple[jax.Array, Tree]:
     """Attends causally from Q new positions to what is kept and to themselves; keeps them."""
-    _check_cached(self)
+    check_cached(self)
     near = as_mask(mask) & self.pattern(q_BQHD.shape[2])
     check_heads(near, q_BQHD.shape[2])
     step = cache_of_heads.extend if self.reach() is None else cache_of_heads.extend_ring
     return step(cache, q_BQHD, k_BQHD, v_BQHE, near, bias=bias)
-
-
-def _check_cached(attend: Pattern) -> None:
-    if attend.abilities.decoding != "cached":
-        raise NotImplementedError(
-            f"{type(attend).__name__} cannot decode from a cache; use Local or Softmax"
-            f"{attend.abilities.remedy}"
-        )
 
 
 def halves(attend: Any, first: Mask, second: Mask, heads: int) -> PerHead:

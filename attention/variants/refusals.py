@@ -8,11 +8,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
-import jax
-
-from attention.shapes import Attend, Sizes, Tree
+from attention.shapes import Attend
 
 
 def check_no_bias(attend: Attend, bias: Any) -> None:
@@ -23,28 +21,20 @@ def check_no_bias(attend: Attend, bias: Any) -> None:
         )
 
 
-def start(
-    self: Attend, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-) -> NoReturn:
-    """There is no cache."""
-    raise NotImplementedError(
-        f"{type(self).__name__} cannot decode from a cache; use Local or Softmax"
-        f"{self.abilities.remedy}"
-    )
+def check_cached(asker: Any) -> None:
+    """Raises NotImplementedError where there is no cache to decode from."""
+    if asker.abilities.decoding != "cached":
+        raise NotImplementedError(
+            f"{type(asker).__name__} cannot decode from a cache; use Local or Softmax"
+            f"{asker.abilities.remedy}"
+        )
 
 
-def extend(
-    self: Attend,
-    params: Tree,
-    state: Tree,
-    cache: Tree,
-    q_BQHD: jax.Array,
-    k_BQHD: jax.Array,
-    v_BQHE: jax.Array,
-    mask: Any,
-    *,
-    bias: Any = None,
-    x_BTM: jax.Array | None = None,
-) -> NoReturn:
+def start(self: Any, *_: Any) -> Any:
     """There is no cache."""
-    start(self, params, state, None, 0, 0, None)  # type: ignore[arg-type]
+    check_cached(self)
+
+
+def extend(self: Any, *_: Any, **__: Any) -> Any:
+    """There is no cache."""
+    check_cached(self)

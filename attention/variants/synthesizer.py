@@ -15,6 +15,7 @@ from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
 from attention.variants import synthetic
+from attention.variants.refusals import check_no_bias
 
 
 @dataclass(frozen=True)
@@ -172,5 +173,4 @@ class Synthesizer:
                 f"Synthesizer(length={self.length}): got {length} positions; set length={length} "
                 "or more"
             )
-        if bias is not None:
-            raise NotImplementedError("Synthesizer cannot add a bias to its scores; use Softmax")
+        check_no_bias(self, bias)
