@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from attention.kernels import prefix
 from attention.masks import plainly, plainly_at
-from attention.shapes import Attend, Sizes, Tree, accumulator, check_qkv
+from attention.shapes import Sizes, Tree, accumulator, check_qkv
 
 _UNSEEN = -1e30  # the logarithm of a sum of nothing; finite, as differences are taken
 
@@ -69,7 +69,7 @@ class Read:
 
 
 def read(
-    attend: Attend,
+    attend: Any,
     q_BQHD: jax.Array,
     k_BKHD: jax.Array,
     v_BKHE: jax.Array,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from attention.kernels import reordered
 from attention.shapes import Abilities, Sizes, Tree
-from attention.variants.refusals import check_no_bias
+from attention.variants import products
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,11 @@ class Linear:
         memory="n·d",
     )
 
+    attend, extend = products.attend, products.extend
+
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """No parameters and no state."""
         return {}, {}
-
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Gathers values; the mask is one that ``masks.plainly`` reads."""
-        check_no_bias(self, bias)
-        out_BQHE, _ = _gather(reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask))
-        return out_BQHE.astype(v_BKHE.dtype), state
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
@@ -68,27 +52,11 @@ class Linear:
         """A cache of constant size, whatever the ``length``."""
         return reordered.start_sums(sizes, batch, sizes.size, dtype)
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def gathered(
+        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Adds Q positions to the sums, and attends from them, causally."""
-        check_no_bias(self, bias)
-        out_BQHE, cache = _gather(reordered.read(self, q_BQHD, k_BQHD, v_BQHE, mask, cache))
-        return out_BQHE.astype(v_BQHE.dtype), cache
-
-
-def _gather(asked: reordered.Read) -> tuple[jax.Array, Tree]:
-    return reordered.by_sums(asked, _features(asked.q_BQHD), _features(asked.k_BKHD))
+        """By sums of features."""
+        return reordered.by_sums(asked, _features(asked.q_BQHD), _features(asked.k_BKHD))
 
 
 def _features(x: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from jax import lax
 
 from attention.kernels import reordered
 from attention.shapes import Abilities, Named, Sizes, Tree
-from attention.variants.refusals import check_no_bias
+from attention.variants import products
 
 KINDS = ("softmax", "relu")
 
@@ -60,6 +60,8 @@ class Performer:
         memory="n·(d + h·m)",
     )
 
+    extend = products.extend
+
     def __post_init__(self) -> None:
         for name in ("random_features", "redraw"):
             value = getattr(self, name)
@@ -90,11 +92,10 @@ class Performer:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training, which may draw ω again."""
-        check_no_bias(self, bias)
-        asked = reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask)
         state = self._trained(state, rng)
-        out_BQHE, _ = self._gather(state, asked)
-        return out_BQHE.astype(v_BKHE.dtype), state
+        return products.attend(
+            self, params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BTM
+        )
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
@@ -102,25 +103,6 @@ class Performer:
         """A cache of constant size, whatever the ``length``."""
         begin = reordered.start_sums if self.kind == "relu" else reordered.start_logs
         return begin(sizes, batch, self._count(sizes.size), dtype)
-
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Adds Q positions to the sums, and attends from them, causally."""
-        check_no_bias(self, bias)
-        asked = reordered.read(self, q_BQHD, k_BQHD, v_BQHE, mask, cache)
-        out_BQHE, cache = self._gather(state, asked)
-        return out_BQHE.astype(v_BQHE.dtype), cache
 
     def _count(self, size: int) -> int:
         return self.random_features or max(size, round(size * math.log(size)))
@@ -138,7 +120,10 @@ class Performer:
         )
         return {"draws_HRD": draws_HRD, "calls": jnp.where(due, 0, calls) + 1}
 
-    def _gather(self, state: Tree, asked: reordered.Read) -> tuple[jax.Array, Tree]:
+    def gathered(
+        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+    ) -> tuple[jax.Array, Tree]:
+        """By features that are kept as logarithms, or by sums of ReLU's."""
         draws_HRD = lax.stop_gradient(state["draws_HRD"]).astype(asked.q_BQHD.dtype)
         q_BQHD, k_BKHD = (x / x.shape[-1] ** 0.25 for x in (asked.q_BQHD, asked.k_BKHD))
         q_BQHR, k_BKHR = (

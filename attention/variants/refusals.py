@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from attention.shapes import Attend
 
-
-def check_no_bias(attend: Attend, bias: Any) -> None:
+def check_no_bias(attend: Any, bias: Any) -> None:
     """Raises NotImplementedError where there is a bias."""
     if bias is not None:
         raise NotImplementedError(

@@ -12,7 +12,7 @@ from jax import lax
 
 from attention.kernels import reordered
 from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
-from attention.variants.refusals import check_no_bias
+from attention.variants import products
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class RFA:
     random_features: int = 0
     gated: bool = False
     floor: float = 0.01
+
+    attend, extend = products.attend, products.extend
 
     def __post_init__(self) -> None:
         if (
@@ -91,27 +93,6 @@ class RFA:
         draws_HRD = jax.random.normal(of_draws, shape)
         return params, {"draws_HRD": Named(draws_HRD, ("heads", None, "head_size"))}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Gathers values; the mask is one that ``masks.plainly`` reads."""
-        check_no_bias(self, bias)
-        if self.gated:
-            check_one_sequence(self, q_BQHD, k_BKHD)
-        asked = reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask)
-        out_BQHE, _ = self._gather(params, state, asked, x_BTM)
-        return out_BQHE.astype(v_BKHE.dtype), state
-
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
@@ -119,35 +100,18 @@ class RFA:
         features = 2 * self._count(sizes.size)
         return reordered.start_sums(sizes, batch, features, dtype, least=self.floor)
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Adds Q positions to the sums, and attends from them, causally."""
-        check_no_bias(self, bias)
-        asked = reordered.read(self, q_BQHD, k_BQHD, v_BQHE, mask, cache)
-        out_BQHE, cache = self._gather(params, state, asked, x_BTM)
-        return out_BQHE.astype(v_BQHE.dtype), cache
-
     def _count(self, size: int) -> int:
         return self.random_features or size
 
-    def _gather(
+    def gathered(
         self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
+        """By sums of waves; with gates they fade."""
         draws_HRD = lax.stop_gradient(state["draws_HRD"]) * jnp.exp(-params["log_sigma"])[:, None]
         q_BQHR, k_BKHR = (_features(x, draws_HRD) for x in (asked.q_BQHD, asked.k_BKHD))
         if not self.gated:
             return reordered.by_sums(asked, q_BQHR, k_BKHR, least=self.floor)
+        check_one_sequence(self, asked.q_BQHD, asked.k_BKHD)
         if x_BTM is None:
             raise ValueError("RFA(gated=True): x_BTM is missing; its gates need the layer's x")
         x_BTM = jnp.where(asked.k_real_BK[..., None], x_BTM, 0).astype(q_BQHR.dtype)
