@@ -42,7 +42,7 @@ SIZES = Sizes(HEADS, SIZE, SIZE, HEADS * SIZE)
 LENGTHS = 1_024, 2_048, 4_096, 8_192, 16_384
 FITTED = 4_096  # tokens from which exponents are fitted
 PREFIXES = 128, 256, 512, 1_024, 2_048, 4_096
-ENOUGH = 10.0  # seconds of repeats of one figure, of which there are at least one and at most five
+ENOUGH = 15.0  # seconds of rounds, of which there is at least one
 # Parameters that go with the length n, of root r.
 GROWN: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "strided": lambda n, r: {"stride": r},
@@ -94,7 +94,7 @@ def growth(names: list[str]) -> None:
     fitted = [n for n in LENGTHS if n >= FITTED]
     for name in names:
         for what in ("forward", "with backward"):
-            seconds, needed, counted = [], [], []
+            runs, needed, counted = [], [], []
             for length in LENGTHS:
                 mask = MASKS[name](length) if name in MASKS else None
                 function, arrays = function_of(name, length, mask), drawn(name, length)
@@ -103,7 +103,8 @@ def growth(names: list[str]) -> None:
                 shapes = jax.eval_shape(lambda: arrays)  # noqa: B023
                 needed.append(temporary_bytes(function, *shapes) / 2**20)
                 counted.append(multiply_adds(function, *shapes) / 1e9)
-                seconds.append(median_seconds(ready(function, arrays)))
+                runs.append(ready(function, arrays))
+            seconds = medians(runs, rounds=15)
             cells = [f"{s:.4g}" for s in seconds]
             for numbers in (seconds, needed, counted):
                 cells += [f"{numbers[-1]:.4g}"] * (numbers is not seconds)
@@ -138,14 +139,15 @@ def step() -> None:
     for name in ("linear", "efficient", "performer", "rfa", "softmax"):
         attend = attentions.attend({"name": name}, "decoder")
         params, state = made(attend)
-        seconds = []
+        runs = []
         for prefix in PREFIXES:
             q, k, v, _ = (jnp.asarray(x[:, :1]) for x in drawn(name, 2)[1:])
             cache = attend.start(params, state, SIZES, 1, prefix + 1, jnp.float32)
             # What stands in the cache does not matter for the time; where the row stands does.
             cache = cache | {n: x + prefix for n, x in cache.items() if n == "index_B"}
             run = jax.jit(lambda *x: attend.extend(params, state, *x, None))  # noqa: B023
-            seconds.append(median_seconds(partial(block, run, cache, q, k, v), times=200))
+            runs.append(partial(block, run, cache, q, k, v))
+        seconds = medians(runs, rounds=400)
         cells = " | ".join(f"{1e6 * s:.1f}" for s in seconds)
         print(f"| {name} | {cells} | {exponent(PREFIXES, seconds):.2f} |", flush=True)
 
@@ -206,15 +208,20 @@ def block(function: Callable[..., Any], *arguments: Any) -> None:
     jax.block_until_ready(function(*arguments))
 
 
-def median_seconds(run: Callable[[], None], times: int = 5) -> float:
-    """Of some repeats, after one that compiles."""
-    run()
-    seconds: list[float] = []
-    while len(seconds) < times and (not seconds or sum(seconds) < ENOUGH):
-        started = time.perf_counter()
+def medians(runs: list[Callable[[], None]], rounds: int) -> list[float]:
+    """Seconds of each, after one that compiles; each round has all of them, one after another."""
+    for run in runs:
         run()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+    seconds: list[list[float]] = [[] for _ in runs]
+    begun = time.perf_counter()
+    for _ in range(rounds):
+        for run, own in zip(runs, seconds, strict=True):
+            started = time.perf_counter()
+            run()
+            own.append(time.perf_counter() - started)
+        if time.perf_counter() - begun > ENOUGH:
+            break
+    return [statistics.median(own) for own in seconds]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Attention of any score and any normaliser, some queries at a time.
 
 For scores that are not products, and weights that are no softmax: a block of queries is scored
-against all keys, and the backward pass makes the scores again, so that memory is linear in Q.
+against all keys, and the backward pass makes the scores again, so that memory is linear in Q. Where
+all rows (a batch element and a head) together leave room for few queries, each has its turn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attention.kernels import checked
 from attention.kernels.cache import finite, written
 from attention.kernels.dropped import draw
 from attention.kernels.plan import limits
-from attention.kernels.rows import lined_up, zero_padding
+from attention.kernels.rows import from_rows, lined_up, pick, zero_padding
 from attention.kernels.sharded import over_mesh
 from attention.kernels.tiles import Extras
 from attention.masks import Causal, as_mask
@@ -28,6 +29,8 @@ from attention.shapes import Tree, accumulator
 # second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
 Score = Callable[[jax.Array, jax.Array, Tree], jax.Array]
 Weights = Callable[[jax.Array, jax.Array], jax.Array]
+
+_QUERIES = 64  # in a block, at least, unless a row alone leaves room for fewer
 
 
 def scored_attention(
@@ -63,41 +66,68 @@ def scored_attention(
     dropped = None
     if rng is not None and dropout_rate > 0.0:
         dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len))
-    block = max(1, min(q_len, limits().scores // (batch * heads * k_len)))
+    block = limits().scores // (batch * heads * k_len)
+    in_turn = block < min(_QUERIES, q_len)
+    block = max(1, min(q_len, limits().scores // k_len if in_turn else block))
     padded = -(-q_len // block) * block
     extras = lined_up(Extras(mask, bias, dropped), padded, k_len), own
     q_BQHX = jnp.pad(q_BQHX, ((0, 0), (0, padded - q_len), (0, 0), (0, 0)))
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
-        (mask, bias, dropped), own = extras
-        dtype = accumulator(jnp.result_type(q, k, v))
-
         # Each head's together, once for all blocks.
         q_BHQX, k_BHKX, v_BHKE = (x.swapaxes(1, 2) for x in (q, k, v))
+        if not in_turn:
+            out_BHQE = _by_blocks(score, weights, block, q_BHQX, k_BHKX, v_BHKE, extras)
+            return out_BHQE.swapaxes(1, 2)
 
-        @jax.checkpoint
-        def of_block(q_BHCX: jax.Array, k_BHKX: jax.Array, v_BHKE: jax.Array, first: Any) -> Any:
-            s_BHCK = score(q_BHCX, k_BHKX, own).astype(dtype)
-            if bias is not None:
-                s_BHCK += bias.tile(first, 0, block, k_len).astype(dtype)
-            see = jnp.broadcast_to(mask.tile(first, 0, block, k_len), s_BHCK.shape)
-            w_BHCK = weights(s_BHCK, see)
-            if dropped is not None:
-                w_BHCK *= dropped.tile(first, 0, block, k_len).astype(dtype)
-            w_BHCK = w_BHCK.astype(v.dtype)
-            return jnp.einsum("BHCK,BHKE->BHCE", w_BHCK, v_BHKE, preferred_element_type=dtype)
+        def of_row(arguments: tuple[jax.Array, ...]) -> jax.Array:
+            row_b, row_h, *row = arguments
+            theirs = pick(extras, row_b[None], row_h[None])
+            q_11QX, k_11KX, v_11KE = (x[None, None] for x in row)
+            return _by_blocks(score, weights, block, q_11QX, k_11KX, v_11KE, theirs)[0, 0]
 
-        if block == padded:
-            out_BHQE = of_block(q_BHQX, k_BHKX, v_BHKE, 0)
-        else:
-            q_BHNCX = q_BHQX.reshape(*q_BHQX.shape[:2], -1, block, q_BHQX.shape[3])
-            blocks = jnp.moveaxis(q_BHNCX, 2, 0), jnp.arange(0, padded, block)
-            out_NBHCE = lax.map(lambda x: of_block(x[0], k_BHKX, v_BHKE, x[1]), blocks)
-            out_BHNCE = jnp.moveaxis(out_NBHCE, 0, 2)
-            out_BHQE = out_BHNCE.reshape(*out_BHNCE.shape[:2], padded, -1)
-        return out_BHQE.swapaxes(1, 2).astype(v.dtype)
+        row_R = jnp.arange(q.shape[0] * q.shape[2])
+        rows = (x.reshape(-1, *x.shape[2:]) for x in (q_BHQX, k_BHKX, v_BHKE))
+        out_RQE = lax.map(of_row, (row_R // q.shape[2], row_R % q.shape[2], *rows))
+        return from_rows(out_RQE, q.shape[2], padded)
 
     return over_mesh(compute, q_BQHX, k_BKHX, v_BKHE, extras)[:, :q_len]
+
+
+def _by_blocks(
+    score: Score,
+    weights: Weights,
+    block: int,
+    q_BHQX: jax.Array,
+    k_BHKX: jax.Array,
+    v_BHKE: jax.Array,
+    extras: tuple[Extras, Tree],
+) -> jax.Array:
+    """The output [B, H, Q, E], a block of queries at a time, of which there are whole blocks."""
+    (mask, bias, dropped), own = extras
+    k_len, dtype = k_BHKX.shape[2], accumulator(jnp.result_type(q_BHQX, k_BHKX, v_BHKE))
+
+    @jax.checkpoint
+    def of_block(q_BHCX: jax.Array, k_BHKX: jax.Array, v_BHKE: jax.Array, first: Any) -> Any:
+        s_BHCK = score(q_BHCX, k_BHKX, own).astype(dtype)
+        if bias is not None:
+            s_BHCK += bias.tile(first, 0, block, k_len).astype(dtype)
+        see = jnp.broadcast_to(mask.tile(first, 0, block, k_len), s_BHCK.shape)
+        w_BHCK = weights(s_BHCK, see)
+        if dropped is not None:
+            w_BHCK *= dropped.tile(first, 0, block, k_len).astype(dtype)
+        w_BHCK = w_BHCK.astype(v_BHKE.dtype)
+        out_BHCE = jnp.einsum("BHCK,BHKE->BHCE", w_BHCK, v_BHKE, preferred_element_type=dtype)
+        return out_BHCE.astype(v_BHKE.dtype)
+
+    q_len = q_BHQX.shape[2]
+    if block == q_len:
+        return of_block(q_BHQX, k_BHKX, v_BHKE, 0)
+    q_BHNCX = q_BHQX.reshape(*q_BHQX.shape[:2], -1, block, q_BHQX.shape[3])
+    blocks = jnp.moveaxis(q_BHNCX, 2, 0), jnp.arange(0, q_len, block)
+    out_NBHCE = lax.map(lambda x: of_block(x[0], k_BHKX, v_BHKE, x[1]), blocks)
+    out_BHNCE = jnp.moveaxis(out_NBHCE, 0, 2)
+    return out_BHNCE.reshape(*out_BHNCE.shape[:2], q_len, -1)
 
 
 def extend(

@@ -12,12 +12,15 @@ from tests.reference import scores
 
 @dataclass(frozen=True)
 class SmallBlocks(Additive):
-    """Many blocks of queries and of keys on short sequences."""
+    """Many blocks of queries and of keys on short sequences: row by row, or of all rows at once."""
+
+    queries: int = 64
 
     def attend(self, *arguments: Any, **options: Any) -> Any:
-        small = Limits(side=16, scores=120, unit=4)
+        small = Limits(side=16, scores=400, unit=4)
         with (
             mock.patch("attention.kernels.scored.limits", return_value=small),
+            mock.patch("attention.kernels.scored._QUERIES", self.queries),
             mock.patch("attention.variants.additive._TILE", 200),
         ):
             return super().attend(*arguments, **options)
@@ -26,7 +29,9 @@ class SmallBlocks(Additive):
 SCORES = [
     Case("additive", Additive(), scores.additive, temporary_bytes=1.0),
     Case("additive-small-blocks", SmallBlocks(hidden=3, dropout_rate=0.2), scores.additive,
-         lengths=(17, 1, 23), temporary_bytes=2.0),
+         lengths=(27, 1, 33), temporary_bytes=2.0),
+    Case("additive-few-queries", SmallBlocks(hidden=3, dropout_rate=0.2, queries=1),
+         scores.additive, lengths=(17, 1, 23), temporary_bytes=2.0),
     Case("tempered", Tempered(dropout_rate=0.2), scores.tempered, temporary_bytes=1.0),
     Case("cosine", Cosine(scale=5.0), scores.cosine, temporary_bytes=1.0),
     Case("relu", ReLU(), scores.relu, sums_to_one=False, temporary_bytes=1.0),
