@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attention import schema, variants
+from attention.keys import check_value
 from attention.spelling import nearest
 
 ATTENTIONS: dict[str, type] = {
@@ -70,7 +71,7 @@ def attend(spec: Any, place: str) -> Any:
                 f"config.{full} is unknown to {name}, which has "
                 f"{', '.join(sorted(fields))}{nearest(parameter, fields)}"
             )
-        schema.check_value(full, schema.parameter(parameter, fields[parameter]), value)
+        check_value(full, schema.parameter(parameter, fields[parameter]), value)
     try:
         made = ATTENTIONS[name](**parameters)
     except (TypeError, ValueError) as error:

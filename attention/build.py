@@ -30,12 +30,16 @@ from attention.training.noise import (
     Constant,
     Decay,
     Exponential,
+    Gumbel,
     InverseSigmoid,
     Linear,
+    Mix,
     Sample,
     ScheduledSampling,
+    Soft,
     TeacherForcing,
     TokenNoise,
+    TopK,
 )
 from attention.training.optimiser import adam
 
@@ -55,7 +59,6 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
     "rms": partial(nn.RMSNorm, epsilon=1e-6),
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-MIXES: dict[str, Argmax | Sample] = {"argmax": Argmax(), "sample": Sample()}
 
 
 def transformer(config: Config, vocab_size: int) -> Transformer:
@@ -104,12 +107,25 @@ def noise(config: Config, vocab_size: int) -> TeacherForcing | TokenNoise | Sche
         "inverse_sigmoid": lambda k=1_000.0: InverseSigmoid(k),
         "constant": lambda k=None: Constant(spec["rate"]),
     }
+    if spec["mix"] == "top_k" and spec["top_k"] > vocab_size:
+        raise ValueError(
+            f"config.noise.top_k is {spec['top_k']}; the vocabulary has {vocab_size} tokens, "
+            "choose at most as many"
+        )
+    warm = spec["temperature"]
+    mixes: dict[str, Callable[[], Mix]] = {
+        "argmax": Argmax,
+        "sample": partial(Sample, warm),
+        "top_k": partial(TopK, warm, spec["top_k"]),
+        "softmax": partial(Soft, warm),
+        "gumbel": partial(Gumbel, warm),
+    }
     k = {} if spec["k"] is None else {"k": spec["k"]}
     try:
         decay = decays[spec["schedule"]](**k)
     except ValueError as error:
         raise ValueError(f"config.noise with schedule {spec['schedule']}: {error}") from None
-    return ScheduledSampling(decay, MIXES[spec["mix"]], spec["backprop"], before=tokens)
+    return ScheduledSampling(decay, mixes[spec["mix"]](), spec["backprop"], before=tokens)
 
 
 def translation(config: Config, tokenizer: Tokenizer) -> Translation:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attention import attentions, schema
+from attention.keys import Key, allowed
 from attention.parsing import written
 
 
-def keys(config: Mapping[str, Any]) -> Iterator[tuple[str, schema.Key]]:
+def keys(config: Mapping[str, Any]) -> Iterator[tuple[str, Key]]:
     """The keys of a config, in its order; an attention's parameters are those of its variant."""
     for name, value in schema.flatten(config):
         if not schema.is_attention(name):
@@ -19,9 +20,7 @@ def keys(config: Mapping[str, Any]) -> Iterator[tuple[str, schema.Key]]:
             for parameter, default in attentions.attention_defaults(value, place).items():
                 key = schema.parameter(parameter, default)
                 if parameter == "name":
-                    key = schema.Key(
-                        default, f"the {place} attention", choices=(*attentions.ATTENTIONS,)
-                    )
+                    key = Key(default, f"the {place} attention", choices=(*attentions.ATTENTIONS,))
                 yield f"model.{place}.{parameter}", key
 
 
@@ -29,7 +28,7 @@ def table(config: Mapping[str, Any]) -> str:
     """A line a key: its flag with the config's value, what it means, and what is allowed."""
     values = dict(schema.flatten(config))
     rows = [
-        (f"--config.{name}={written(values[name])}", f"{key.help} ({schema.allowed(key)})")
+        (f"--config.{name}={written(values[name])}", f"{key.help} ({allowed(key)})")
         for name, key in keys(config)
         if name in values
     ]

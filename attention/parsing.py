@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from attention.schema import Key, wanted
+from attention.keys import Key, wanted
 
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -14,7 +14,7 @@ _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 def parse(name: str, key: Key, text: str) -> Any:
     """What a text means for a key: `none`, `true`, `1e3`, `1,2` or `(1, 2)`, or the text itself.
 
-    Ranges are not looked at: see ``attention.schema.check_value``.
+    Ranges are not looked at: see ``attention.keys.check_value``.
 
     Raises:
       ValueError: the text is no value of the key's type; one line.

@@ -6,43 +6,15 @@ is a nested dict of plain values; the three attentions are ``{"name": ..., param
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from attention.keys import Key, check_value
 from attention.spelling import nearest
 
 Config = dict[str, Any]
 
 ATTENTIONS = ("encoder", "decoder", "cross")
-
-
-@dataclass(frozen=True)
-class Key:
-    """One config key.
-
-    Attributes:
-      default: the value if nothing else is said; None where ``kind`` allows "not set".
-      help: one line.
-      kind: the type of the value; taken from the default unless that is None.
-      low, high: the range of a number, both ends included unless ``open_high``.
-      choices: the values allowed.
-      resume: whether it may change when a run goes on.
-    """
-
-    default: Any
-    help: str
-    kind: type | None = None
-    low: float | None = None
-    high: float | None = None
-    open_high: bool = False
-    choices: tuple[str, ...] = ()
-    resume: bool = False
-
-    @property
-    def type(self) -> type:
-        return self.kind or type(self.default)
 
 
 def _rate(default: float, help: str) -> Key:
@@ -119,7 +91,13 @@ SCHEMA: dict[str, Key] = {
         None, "k of the decay; by default 1, 0.9999 and 1000, as listed", kind=float, low=0.0
     ),
     "noise.c": Key(1e-4, "c of the linear decay", low=0.0),
-    "noise.mix": Key("argmax", "how a prediction is chosen", choices=("argmax", "sample")),
+    "noise.mix": Key(
+        "argmax",
+        "how a prediction is made",
+        choices=("argmax", "sample", "top_k", "softmax", "gumbel"),
+    ),
+    "noise.top_k": Key(5, "top_k: tokens of the mean; at most data.vocab_size", low=1),
+    "noise.temperature": Key(1.0, "of every mix but argmax", low=1e-3),
     "noise.backprop": Key(False, "let gradients through the first pass"),
     "noise.token_rate": _rate(0.0, "share of decoder inputs replaced by random tokens"),
     "checkpoint.keep": Key(3, "latest checkpoints kept, beside the best", low=1),
@@ -212,48 +190,3 @@ def check(config: Mapping[str, Any]) -> None:
             f"config key {missing[0]} is missing, {len(missing)} in all; start from "
             "experiments/base.py and set single keys, never a whole section"
         )
-
-
-def check_value(name: str, key: Key, value: Any) -> None:
-    """Checks one value by its key; raises as ``check`` does."""
-    if value is None and key.default is None:
-        return
-    also = {float: int, tuple: list}.get(key.type, key.type)
-    fits = isinstance(value, key.type | also)
-    if not fits or (isinstance(value, bool) and key.type is not bool):
-        raise TypeError(f"config.{name} is {value!r}; it needs {wanted(key)}")
-    if key.choices:
-        if value not in key.choices:
-            near = nearest(value, key.choices)
-            raise ValueError(f"config.{name} is {value!r}; it needs {wanted(key)}{near}")
-    elif key.type in (int, float):
-        if key.type is int and value >= 2**31:
-            raise ValueError(f"config.{name} is {value}; it needs to be below 2^31 ({key.help})")
-        low = -math.inf if key.low is None else key.low
-        high = math.inf if key.high is None else key.high
-        inside = low <= value < high if key.open_high else low <= value <= high
-        if not (inside and math.isfinite(value)):
-            raise ValueError(f"config.{name} is {value}; it needs {wanted(key)}")
-
-
-def wanted(key: Key) -> str:
-    """What a key's value has to be, and what it means: for errors."""
-    return f"{allowed(key)} ({key.help})"
-
-
-def allowed(key: Key) -> str:
-    """What a key's value has to be."""
-    if key.choices:
-        return f"one of {', '.join(key.choices)}"
-    kinds = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        tuple: "values with commas between",
-    }
-    kind = kinds.get(key.type, "text")
-    if key.high is not None:
-        kind += f" in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"
-    elif key.low is not None:
-        kind += f" of at least {key.low:g}"
-    return kind

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from attention import attentions, options, schema
+from attention.keys import Key
 from attention.parsing import parse
 from attention.spelling import nearest
 from attention.workdir import inside
@@ -89,7 +90,7 @@ def _rename(override: str, config: dict[str, Any]) -> None:
         config["model"][place] = fields | shared | {"name": attention}
 
 
-def _change(override: str, keys: Mapping[str, schema.Key]) -> tuple[str, Any]:
+def _change(override: str, keys: Mapping[str, Key]) -> tuple[str, Any]:
     """The key and the value that one flag says."""
     parts = _FLAG.fullmatch(override)
     if parts is None:

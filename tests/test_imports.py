@@ -32,10 +32,11 @@ ALLOWED = {
     "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
     # Only these compose: build makes the values, run and its kin use them.
     "spelling": set(),
-    "schema": {"spelling"},
-    "parsing": {"schema"},
-    "options": {"schema", "parsing", "attentions"},
-    "attentions": {"variants", "schema", "spelling"},
+    "keys": {"spelling"},
+    "schema": {"keys", "spelling"},
+    "parsing": {"keys"},
+    "options": {"keys", "schema", "parsing", "attentions"},
+    "attentions": {"variants", "keys", "schema", "spelling"},
     "host": set(),
     "files": set(),
     "results": {"files"},
@@ -50,7 +51,7 @@ ALLOWED = {
     "translating": _PARTS | {"build", "checks", "trained"},
     "run": _PARTS
     | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},
-    "sweeping": {"analysis", "training", "schema", "parsing", "files"}
+    "sweeping": {"analysis", "training", "keys", "schema", "parsing", "files"}
     | {"results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
 }

@@ -1,6 +1,7 @@
 """The table of all keys."""
 
 from attention import options, schema
+from attention.keys import allowed
 from experiments import resolve
 
 
@@ -15,7 +16,7 @@ def test_every_key_has_a_line_with_its_value_and_its_range():
     assert by_name["noise.k"].startswith("--config.noise.k=none ")
     assert by_name["model.tied"].startswith("--config.model.tied=true ")
     for name, key in schema.SCHEMA.items():
-        assert by_name[name].endswith(f"  {key.help} ({schema.allowed(key)})")
+        assert by_name[name].endswith(f"  {key.help} ({allowed(key)})")
     assert "(one of softmax" in by_name["model.cross.name"]
     assert by_name["model.cross.dropout_rate"].endswith("(a number in [0, 1))")
 

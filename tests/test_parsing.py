@@ -2,8 +2,9 @@
 
 import pytest
 
+from attention.keys import Key, check_value
 from attention.parsing import parse
-from attention.schema import SCHEMA, Key, check_value
+from attention.schema import SCHEMA
 
 NUMBER, COUNT, SWITCH = Key(0.5, "a rate"), Key(3, "a count"), Key(True, "a switch")
 TEXT, UNSET = Key("a", "a word"), Key(None, "a directory", kind=str)

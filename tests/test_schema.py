@@ -3,6 +3,7 @@
 import pytest
 
 from attention import schema
+from attention.keys import wanted
 
 NUMBERS = [name for name, key in schema.SCHEMA.items() if key.type in (int, float)]
 
@@ -25,7 +26,7 @@ def test_the_defaults_pass_and_are_every_key():
 def test_every_key_has_one_line_of_help():
     for name, key in schema.SCHEMA.items():
         assert key.help, name
-        assert "\n" not in schema.wanted(key)
+        assert "\n" not in wanted(key)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attention import results, schema
+from attention.keys import check_value
 from attention.parsing import written
 from attention.workdir import read_config
 
@@ -77,7 +78,7 @@ def check_taken(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None
         if name == STRUCTURE:
             continue
         if name in schema.SCHEMA:
-            schema.check_value(name, schema.SCHEMA[name], value)
+            check_value(name, schema.SCHEMA[name], value)
         if plain.get(name) != ([*value] if isinstance(value, tuple) else value):
             raise ValueError(
                 f"config.{name} is {value!r} in the sweep, but as a flag {plain.get(name)!r}"

@@ -1,32 +1,49 @@
-"""How scheduled sampling picks a token from the first pass's logits."""
+"""What scheduled sampling reads in place of gold, made from the first pass's logits.
+
+Hard mixes choose one token. Soft ones read a mean of embeddings, by weights over the vocabulary, as
+in Mihaylova & Martins 2019, "Scheduled Sampling for Transformers", section 3.
+"""
 
 import dataclasses
 import math
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+
+
+class Mix(Protocol):
+    """From logits to what is read."""
+
+    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
+        """Returns tokens_BT, int32, or weights_BTV that add up to one and have gradients."""
+        ...
+
+    def weights(self, logits_BTV: jax.Array) -> jax.Array:
+        """Returns what stands in a gradient for a token that was chosen: weights_BTV."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Argmax:
     """The most probable token."""
 
-    def tokens(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
-        """Returns tokens_BT, int32."""
+    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
+        """Returns tokens_BT."""
         del rng
         return jnp.argmax(logits_BTV, axis=-1)
 
     def weights(self, logits_BTV: jax.Array) -> jax.Array:
-        """Returns what stands for the choice in a gradient: the softmax."""
+        """Returns the softmax."""
         return jax.nn.softmax(logits_BTV, axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
-    """A token drawn from ``softmax(logits / temperature)``.
+class Soft:
+    """All tokens, weighted by ``softmax(logits / temperature)``.
 
     Args:
-      temperature: above 0; small is near to Argmax.
+      temperature: above 0; small is near to Argmax, large to the mean of all embeddings.
     """
 
     temperature: float = 1.0
@@ -35,13 +52,67 @@ class Sample:
         if not 0.0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be a finite number > 0, got {self.temperature}")
 
-    def tokens(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
-        """Returns tokens_BT, int32."""
-        return draw(rng, jax.lax.stop_gradient(logits_BTV) / self.temperature)
+    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
+        """Returns weights_BTV."""
+        del rng
+        return self.weights(logits_BTV)
 
     def weights(self, logits_BTV: jax.Array) -> jax.Array:
-        """Returns what stands for the choice in a gradient: the softmax."""
+        """Returns the softmax."""
         return jax.nn.softmax(logits_BTV / self.temperature, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample(Soft):
+    """A token drawn from ``softmax(logits / temperature)``.
+
+    Args:
+      temperature: above 0; small is near to Argmax.
+    """
+
+    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
+        """Returns tokens_BT."""
+        return draw(rng, jax.lax.stop_gradient(logits_BTV) / self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gumbel(Soft):
+    """All tokens, weighted by ``softmax((logits + g) / temperature)``, g standard Gumbel numbers.
+
+    As the temperature falls this nears a token drawn from ``softmax(logits)`` (Jang et al. 2017;
+    Goyal et al. 2017 for scheduled sampling).
+
+    Args:
+      temperature: above 0.
+    """
+
+    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
+        """Returns weights_BTV."""
+        return self.weights(logits_BTV + jax.random.gumbel(rng, logits_BTV.shape, logits_BTV.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class TopK(Soft):
+    """The k most probable tokens, weighted by ``softmax(logits / temperature)`` among themselves.
+
+    Args:
+      temperature: above 0; large is near to the plain mean of the k embeddings.
+      k: how many, from 1 to the vocabulary's size.
+    """
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k < 1:
+            raise ValueError(f"k of the top-k mean must be at least 1, got {self.k}")
+
+    def weights(self, logits_BTV: jax.Array) -> jax.Array:
+        """Returns the softmax of the k, and zeros."""
+        top_BTK, at_BTK = jax.lax.top_k(logits_BTV, self.k)
+        p_BTK = jax.nn.softmax(top_BTK / self.temperature, axis=-1)
+        zero_BTV = jnp.zeros_like(logits_BTV)
+        return jnp.put_along_axis(zero_BTV, at_BTK, p_BTK, axis=-1, inplace=False)
 
 
 def draw(rng: jax.Array, logits_BTV: jax.Array) -> jax.Array:

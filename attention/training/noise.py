@@ -14,24 +14,27 @@ from attention.training.decays import (
     Linear,
     check_share,
 )
-from attention.training.mixes import Argmax, Sample
+from attention.training.mixes import Argmax, Gumbel, Mix, Sample, Soft, TopK
 
 __all__ = [
     "Argmax",
     "Constant",
     "Decay",
     "Exponential",
+    "Gumbel",
     "InverseSigmoid",
     "Linear",
+    "Mix",
     "Sample",
     "ScheduledSampling",
+    "Soft",
     "TeacherForcing",
     "TokenNoise",
+    "TopK",
 ]
 
 Predict = Callable[[jax.Array], jax.Array]
 Embed = Callable[[jax.Array], jax.Array]
-Mix = Argmax | Sample
 ARGMAX = Argmax()
 
 
@@ -108,10 +111,11 @@ class ScheduledSampling:
 
     Args:
       decay: the probability of gold by step; the share of predictions is one minus it.
-      mix: how a token is chosen from the first pass's logits.
-      backprop: False stops gradients at the first pass. True lets them through by a
-        straight-through estimator: forward, the chosen token's embedding; backward into the first
-        pass's logits, the embedding weighted by their softmax.
+      mix: what is read in place of gold, made from the first pass's logits.
+      backprop: False stops gradients at the first pass. True lets them through: of soft mixes as
+        they are; where a token was chosen, by a straight-through estimator: forward, the chosen
+        token's embedding; backward into the first pass's logits, the embedding weighted by their
+        softmax.
       before: token noise on the gold that both passes read.
     """
 
@@ -150,10 +154,12 @@ class ScheduledSampling:
         logits_BTV = predict(embed(gold_BT))
         if not self.backprop:
             logits_BTV = jax.lax.stop_gradient(logits_BTV)
-        chosen_BT = self.mix.tokens(logits_BTV, rng=rng_mix).astype(gold_BT.dtype)
-        predicted_BT = jnp.roll(chosen_BT, 1, axis=1)  # column 0, wrapped around, is never used
         swap_BT = coins(rng_coin, 1.0 - self.decay.gold_probability(step), valid_BT)
-        y_BTM = embed(jnp.where(swap_BT, predicted_BT, gold_BT))
+        # What is predicted at t - 1 is read at t; column 0, wrapped around, is never used.
+        chosen = jnp.roll(self.mix.choose(logits_BTV, rng=rng_mix), 1, axis=1)
+        if chosen.ndim == 3:
+            return jnp.where(swap_BT[..., None], embed(chosen), embed(gold_BT))
+        y_BTM = embed(jnp.where(swap_BT, chosen.astype(gold_BT.dtype), gold_BT))
         if self.backprop:
             soft_BTV = jnp.roll(self.mix.weights(logits_BTV), 1, axis=1)
             y_BTM += _gradient_only(embed, soft_BTV, swap_BT)

@@ -15,6 +15,8 @@ BOS = 3
 TABLE = jax.random.normal(jax.random.key(5), (V, M))
 DENSE = jax.random.normal(jax.random.key(6), (M, V))
 RNG = jax.random.key(7)
+HARD = [noise.Argmax(), noise.Sample(0.7)]
+SOFT = [noise.Soft(0.7), noise.TopK(0.7, 3), noise.Gumbel(0.7)]
 
 
 def embed(x, table=TABLE):
@@ -66,7 +68,7 @@ def test_decays_at_hand_computed_steps(decay, step, expected):
     np.testing.assert_allclose(value, expected, rtol=2e-6)
 
 
-@pytest.mark.parametrize("mix", [noise.Argmax(), noise.Sample()])
+@pytest.mark.parametrize("mix", [*HARD, *SOFT])
 @pytest.mark.parametrize("backprop", [False, True])
 def test_rate_0_is_teacher_forcing_bit_for_bit(mix, backprop):
     gold_BT, valid_BT = sample()
@@ -91,10 +93,10 @@ def test_rate_1_reads_the_first_pass_shifted():
     np.testing.assert_array_equal(tokens_BT, np.where(valid_BT, expected_BT, gold_BT))
 
 
-@pytest.mark.parametrize("mix", [noise.Argmax(), noise.Sample(0.5)])
+@pytest.mark.parametrize("mix", [*HARD, noise.Soft(), noise.TopK(k=1)])
 def test_the_coin_is_tossed_per_token_and_spares_bos_and_padding(mix):
     rate = 0.3
-    gold_BT, valid_BT = sample(64, 40)
+    gold_BT, valid_BT = sample(4_000, 40)
     # A first pass that always says 1, which gold never does.
     says_one = lambda y_BTM: jnp.full((*y_BTM.shape[:2], V), -1e9).at[..., 1].set(0)  # noqa: E731
     y_BTM = noise.ScheduledSampling(noise.Constant(rate), mix).decoder_input(
@@ -102,6 +104,7 @@ def test_the_coin_is_tossed_per_token_and_spares_bos_and_padding(mix):
     )
     swapped_BT = np.all(np.asarray(y_BTM) == np.asarray(TABLE[1]), axis=-1)
     open_BT = np.asarray(valid_BT) & (np.arange(40) > 0)[None, :]
+    assert open_BT.sum() > 1e5
     assert not swapped_BT[~open_BT].any()
     assert within_four_sigma(swapped_BT[open_BT].mean(), rate, open_BT.sum())
     # A coin per sentence would make rows all alike, a coin per column would make columns so.
@@ -150,7 +153,7 @@ def test_token_noise_goes_before_scheduled_sampling():
     )
 
 
-@pytest.mark.parametrize("mix", [noise.Argmax(), noise.Sample(0.7)])
+@pytest.mark.parametrize("mix", HARD)
 def test_backprop_is_straight_through(mix):
     """Forward as without; backward, the first pass's logits get the softmax's gradient."""
     gold_BT, valid_BT = sample(2, 5)
@@ -177,6 +180,73 @@ def test_backprop_is_straight_through(mix):
         return jnp.sum(jnp.where(open_BT, jnp.roll(p_BTV @ TABLE, 1, axis=1), 0))
 
     np.testing.assert_allclose(on_grad, jax.grad(soft)(DENSE), rtol=1e-5, atol=1e-6)
+
+
+def weights_by_loops(mix, logits_BTV):
+    """A soft mix of Gumbel's by its own random numbers, of the others by the definition."""
+    logits_BTV = np.asarray(logits_BTV, np.float64)
+    if isinstance(mix, noise.Gumbel):
+        logits_BTV = logits_BTV + np.asarray(jax.random.gumbel(RNG, logits_BTV.shape, "float32"))
+    weights_BTV = np.zeros_like(logits_BTV)
+    for at in np.ndindex(logits_BTV.shape[:2]):
+        kept = np.argsort(-logits_BTV[at], kind="stable")[: getattr(mix, "k", None)]
+        p = np.exp((logits_BTV[at][kept] - logits_BTV[at].max()) / mix.temperature)
+        weights_BTV[at][kept] = p / p.sum()
+    return weights_BTV
+
+
+@pytest.mark.parametrize("mix", [*SOFT, noise.TopK(1e6, 3), noise.TopK(k=V)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_soft_mixes_weigh_embeddings(mix, ties):
+    logits_BTV = jnp.zeros((2, 3, V)) if ties else jax.random.normal(jax.random.key(1), (2, 3, V))
+    weights_BTV = mix.choose(logits_BTV, rng=RNG)
+    np.testing.assert_allclose(weights_BTV, weights_by_loops(mix, logits_BTV), atol=1e-6)
+    assert weights_BTV.dtype == logits_BTV.dtype
+
+
+@pytest.mark.parametrize("mix", SOFT)
+def test_rate_1_reads_the_means_of_the_first_pass_shifted(mix, monkeypatch):
+    gold_BT, valid_BT = sample()
+    monkeypatch.setattr(jax.random, "split", lambda rng, count=2: [RNG] * count)
+    y_BTM = noise.ScheduledSampling(noise.Constant(1.0), mix).decoder_input(
+        gold_BT, predict, embed, rng=RNG, step=0, valid_BT=valid_BT
+    )
+    mean_BTM = weights_by_loops(mix, predict(embed(gold_BT))) @ np.asarray(TABLE)
+    open_BT = np.asarray(valid_BT) & (np.arange(T) > 0)[None, :]
+    shifted_BTM = np.roll(mean_BTM, 1, axis=1)
+    expected_BTM = np.where(open_BT[..., None], shifted_BTM, np.asarray(embed(gold_BT)))
+    np.testing.assert_allclose(y_BTM, expected_BTM, atol=1e-5)
+
+
+@pytest.mark.parametrize("mix", SOFT)
+def test_soft_mixes_have_their_own_gradient_with_backprop_and_none_without(mix, monkeypatch):
+    gold_BT, valid_BT = sample(2, 5)
+    open_BT = (np.asarray(valid_BT) & (np.arange(5) > 0)[None, :])[..., None]
+    monkeypatch.setattr(jax.random, "split", lambda rng, count=2: [RNG] * count)
+
+    def loss(dense, backprop):
+        value = noise.ScheduledSampling(noise.Constant(1.0), mix, backprop)
+        y_BTM = value.decoder_input(
+            gold_BT, lambda y: y @ dense, embed, rng=RNG, step=0, valid_BT=valid_BT
+        )
+        return jnp.sum(y_BTM**2)
+
+    def mean(dense):
+        y_BTM = mix.choose(embed(gold_BT) @ dense, rng=RNG) @ TABLE
+        return jnp.sum(jnp.where(open_BT, jnp.roll(y_BTM, 1, axis=1), 0) ** 2)
+
+    on, off = (jax.grad(loss)(DENSE, backprop) for backprop in (True, False))
+    assert not np.any(off)
+    np.testing.assert_allclose(on, jax.grad(mean)(DENSE), rtol=1e-4, atol=1e-4)
+
+
+def test_gumbel_s_greatest_weight_follows_the_softmax():
+    count = 20_000
+    logits_V = jnp.array([0.0, 2.0, -1.0, 1.0, -3.0])
+    weights_BTV = noise.Gumbel(0.5).choose(jnp.broadcast_to(logits_V, (2, count // 2, 5)), rng=RNG)
+    shares_V = np.bincount(np.ravel(weights_BTV.argmax(axis=-1)), minlength=5) / count
+    for share, p in zip(shares_V, np.asarray(jax.nn.softmax(logits_V)), strict=True):
+        assert within_four_sigma(share, p, count)
 
 
 def test_straight_through_trains_the_table_as_the_chosen_tokens_do():
@@ -230,8 +300,8 @@ def test_drawing_at_the_ends_of_the_unit_interval(monkeypatch):
 
 def test_low_temperature_is_argmax():
     logits_BTV = jax.random.normal(RNG, (3, 7, 50))
-    cold = noise.Sample(1e-4).tokens(logits_BTV, rng=RNG)
-    np.testing.assert_array_equal(cold, noise.Argmax().tokens(logits_BTV, rng=RNG))
+    cold = noise.Sample(1e-4).choose(logits_BTV, rng=RNG)
+    np.testing.assert_array_equal(cold, noise.Argmax().choose(logits_BTV, rng=RNG))
 
 
 @pytest.mark.parametrize(
@@ -246,6 +316,9 @@ def test_low_temperature_is_argmax():
         (lambda: noise.TokenNoise(2.0, V), "rate must be in"),
         (lambda: noise.TokenNoise(0.5, 4), "first_token must be in"),
         (lambda: noise.Sample(0.0), "temperature must be"),
+        (lambda: noise.Gumbel(math.inf), "temperature must be"),
+        (lambda: noise.TopK(-1.0), "temperature must be"),
+        (lambda: noise.TopK(k=0), "k of the top-k mean must be at least 1"),
     ],
 )
 def test_out_of_range(make, message):
