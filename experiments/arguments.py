@@ -13,6 +13,7 @@ COMMANDS = {  # the flags each needs, and those it may have
     "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
     "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),
+    "expose": (["workdir"], ["split", "data_dir", "checkpoint"]),
     "options": ([], ["config"]),
 }
 KINDS = {"beam": "integer", "nbest": "integer", "scores": "boolean"}  # the rest is text

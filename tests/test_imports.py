@@ -48,6 +48,7 @@ ALLOWED = {
     "capabilities": _PARTS | {"attentions"},
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
+    "exposing": _PARTS | {"build", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
     "run": _PARTS
     | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},

@@ -124,6 +124,21 @@ def test_inspect_draws_and_prints_the_translation(launched, trained_run):
     mistake(launched("inspect", f"--workdir={workdir}", "--text= "), "text is blank")
 
 
+@pytest.mark.slow
+def test_expose_prints_a_table_and_draws_it(launched, trained_run):
+    workdir = trained_run[0]
+    ran = launched("expose", f"--workdir={workdir}")
+    assert ran.code == 0, ran.err
+    head, *rows = (line.split("\t") for line in ran.out.splitlines())
+    assert head == ["position", "tokens", "loss after gold", "loss after own words",
+                    "accuracy after gold", "accuracy after own words"]  # fmt: skip
+    assert [int(row[0]) for row in rows] == list(range(1, 1 + len(rows)))
+    assert rows[0][1] == "12"
+    assert rows[0][2] == rows[0][3]
+    assert (workdir / "plots" / "exposure.png").stat().st_size > 10_000
+    mistake(launched("expose", f"--workdir={workdir}", "--split=nowhere"), "nowhere")
+
+
 def test_help(launched):
     ran = launched("--help")
     assert ran.code == 0
@@ -131,7 +146,7 @@ def test_help(launched):
 
 
 COMMANDS = [
-    ([], "needs one of train, sweep, evaluate, translate, inspect, options; got"),
+    ([], "needs one of train, sweep, evaluate, translate, inspect, expose, options; got"),
     (["tran"], "got tran"),
     (["train", "evaluate"], "got train evaluate"),
     (["train"], "train needs a value for --config"),

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attention.analysis import fonts, heat_maps, rankings
+from attention.analysis import by_positions, fonts, heat_maps, rankings
 
 _BLUE, _RED = "#2f6db3", "#c8452d"
 _STYLE: dict[Any, Any] = {
@@ -138,6 +138,34 @@ def ranking(
         raise ValueError(f"{len(labels)} labels with {len(scores)} lists of scores, some empty")
     with _style("".join(labels)):
         return _save(rankings.draw(labels, scores, metric), path)
+
+
+def by_position(
+    ways: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    tokens: np.ndarray,
+    path: str | pathlib.Path,
+    title: str = "",
+) -> pathlib.Path:
+    """Draws loss and accuracy over positions of a sentence, a line for each way of reading.
+
+    Args:
+      ways: by its name, loss_T (nats a token) and accuracy_T (0 to 1).
+      tokens: tokens_T behind each position's figures, drawn as bars below.
+      path: the picture to write; its directory is made.
+      title: stands above the picture.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: there is no position or no way, or lengths differ.
+    """
+    lengths = {len(tokens), *(len(x) for both in ways.values() for x in both)}
+    if not ways or lengths == {0} or len(lengths) > 1:
+        raise ValueError(f"by_position: {len(ways)} ways and lengths {sorted(lengths)}")
+    title = fonts.legible([title])[0]
+    with _style(title):
+        return _save(by_positions.draw(ways, tokens, title), path)
 
 
 def _draw_loss(

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from attention.analysis import fonts, heat_maps, plots
+from attention.analysis import by_positions, fonts, heat_maps, plots
 
 ENGLISH = ["▁yester", "day", "▁the", "▁teacher", "▁bought", "▁three", "▁books", "</s>"]
 CHINESE = ["老师", "昨天", "买了", "三", "本", "书", "。", "</s>"]
@@ -167,3 +167,21 @@ def test_nothing_to_draw_is_refused(tmp_path, metrics):
     with pytest.raises(ValueError, match="log at least once"):
         plots.loss_curve(metrics, tmp_path / "loss.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_by_position_draws_each_way(tmp_path):
+    random = np.random.default_rng(0)
+    ways = {way: tuple(random.random((2, 5))) for way in ("gold", "own")}
+    figure = by_positions.draw(ways, np.array([5, 4, 3, 2, 1]), "title")
+    for panel in (0, 1):
+        for line, panels in zip(figure.axes[panel].lines, ways.values(), strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), panels[panel])
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
+    assert [bar.get_height() for bar in figure.axes[2].patches] == [5, 4, 3, 2, 1]
+    path = tmp_path / "plots" / "exposure.png"
+    assert plots.by_position(ways, np.arange(5), path).stat().st_size > 1000
+    for wrong in ({}, {"gold": (np.ones(4), np.ones(5))}):
+        with pytest.raises(ValueError, match="by_position: "):
+            plots.by_position(wrong, np.arange(5), path)
+    with pytest.raises(ValueError, match="lengths"):
+        plots.by_position({"gold": (np.ones(0), np.ones(0))}, np.arange(0), path)

@@ -1,0 +1,77 @@
+"""A report of exposure bias: loss and accuracy by position, after gold and after own words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from attention import build, trained
+from attention.analysis.plots import by_position
+from attention.data.ordered import eval_batches
+from attention.tasks import exposure
+from attention.training.devices import shard_batch
+
+WAYS = {"after gold": exposure.after_gold, "after own words": exposure.after_own}
+_FEW = 20  # tokens at a position, below which it is drawn and told no more
+
+
+def expose(
+    workdir: str | Path,
+    *,
+    split: str = "valid",
+    data_dir: str | None = None,
+    checkpoint: str = "best",
+) -> Path:
+    """Prints the table, a line a position, and draws it to ``workdir/plots/exposure.png``.
+
+    Args:
+      workdir: the run.
+      split, data_dir, checkpoint: see ``trained.evaluate``.
+
+    Returns:
+      The picture.
+
+    Raises:
+      FileNotFoundError: there is no run, no such checkpoint or no such split.
+      ValueError: the split's text cannot be used.
+    """
+    run = trained.load(workdir, checkpoint)
+    examples = run.judge.examples(build.pairs(run.config, split, data_dir))
+    counted = {way: _counted(run, examples, function) for way, function in WAYS.items()}
+    tokens_T = counted["after gold"][2]
+    told = int((tokens_T >= min(_FEW, tokens_T[0])).sum())
+    columns = {
+        way: (nats_T[:told] / tokens_T[:told], right_T[:told] / tokens_T[:told])
+        for way, (nats_T, right_T, _) in counted.items()
+    }
+    print("position", "tokens", *(f"{what} {way}" for what in ("loss", "accuracy") for way in WAYS),
+          sep="\t")  # fmt: skip
+    for at in range(told):
+        cells = [f"{columns[way][what][at]:.4f}" for what in (0, 1) for way in WAYS]
+        print(at + 1, int(tokens_T[at]), *cells, sep="\t")
+    picture = by_position(columns, tokens_T[:told], Path(workdir) / "plots" / "exposure.png",
+                          f"{split}, step {run.step}")  # fmt: skip
+    for way, (nats_T, right_T, _) in counted.items():
+        loss, accuracy = nats_T.sum() / tokens_T.sum(), right_T.sum() / tokens_T.sum()
+        print(f"{way}: loss {loss:.4f} nats a token, accuracy {accuracy:.4f}", file=sys.stderr)
+    print(f"exposure bias: {picture}", file=sys.stderr)
+    return picture
+
+
+def _counted(run: trained.Trained, examples: Any, way: Any) -> tuple[np.ndarray, ...]:
+    """Sums [T] over the whole split: nats, tokens told right, tokens."""
+    judge = run.judge
+    function = jax.jit(lambda *arguments: way(run.task, *arguments))
+    longest = max(bucket.target for bucket in judge.buckets)
+    sums_3T = np.zeros((3, longest))
+    for batch in eval_batches(examples, batch_tokens=judge.batch_tokens, buckets=judge.buckets):
+        with jax.set_mesh(judge.mesh):
+            found = function(run.params, run.model_state, shard_batch(batch, judge.mesh))
+        found_3T = np.stack([np.asarray(x, np.float64) for x in found])
+        sums_3T[:, : found_3T.shape[1]] += found_3T
+    last = int(np.flatnonzero(sums_3T[2])[-1]) + 1
+    return tuple(sums_3T[:, :last])
