@@ -21,6 +21,7 @@ from attention.models.transformer import Transformer
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
+from attention.modules.wiring import Last, Mixture, SameLevel
 from attention.positions import Rotary
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
@@ -68,6 +69,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         "sinusoidal": SinusoidalPositions,
         "learned": partial(LearnedPositions, length=config["data"]["max_length"]),
     }
+    wirings = {"last": Last, "same": SameLevel, "mixture": partial(Mixture, levels=model["levels"])}
     return Transformer(
         vocab_size=vocab_size,
         size=model["size"],
@@ -76,6 +78,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         encoder=attend(model["encoder"], "encoder"),
         decoder=attend(model["decoder"], "decoder"),
         cross=attend(model["cross"], "cross"),
+        wiring=wirings[model["wiring"]],
         feed_forward=partial(
             FEED_FORWARDS[model["activation"]],
             hidden=model["ff_size"],

@@ -83,6 +83,16 @@ def _model(config: Config) -> None:
                 f"config.model.positions is rotary, which turns queries and keys, and model.{place}"
                 f" is {model[place]['name']}, which does not work by them alone; choose sinusoidal"
             )
+    if model["levels"] > model["layers"] + 1:
+        raise ValueError(
+            f"config.model.levels is {model['levels']}; an encoder of {model['layers']} layers has "
+            f"{model['layers'] + 1} states to mix, its embeddings with them; choose at most as many"
+        )
+    if model["levels"] and model["wiring"] != "mixture":
+        raise ValueError(
+            f"config.model.levels is {model['levels']}, and model.wiring {model['wiring']}, which "
+            "mixes none; choose mixture, or levels 0"
+        )
     if positions == "sinusoidal" and size % 2:
         raise ValueError(f"config.model.size is {size}; sinusoidal positions need an even size")
     if positions == "rotary" and size // heads % 2:

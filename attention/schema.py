@@ -56,6 +56,12 @@ SCHEMA: dict[str, Key] = {
         choices=("sinusoidal", "learned", "rotary", "alibi", "relative", "none"),
     ),
     "model.external_tokens": Key(0, "learned global tokens before the source", low=0),
+    "model.wiring": Key(
+        "last",
+        "which of the encoder's layers each layer of the decoder asks",
+        choices=("last", "same", "mixture"),
+    ),
+    "model.levels": Key(0, "mixture: uppermost states mixed; at most layers + 1; 0: all", low=0),
     "model.tied": Key(True, "one table for source, target and output"),
     "model.remat": Key(False, "recompute layers in the backward pass to save memory"),
     "train.steps": Key(1_000, "updates in all", low=1, resume=True),

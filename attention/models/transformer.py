@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from attention.modules.embeddings import SinusoidalPositions, TokenEmbedding
 from attention.modules.feed_forward import FeedForward
 from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head
 from attention.modules.own import Shared
+from attention.modules.wiring import Last
 from attention.positions import Rotary
 from attention.shapes import Attend, Mix, Sizes, Tree
 from attention.variants.softmax import Softmax
@@ -34,6 +35,8 @@ class Transformer(nn.Module):
       layers: layers of the encoder and of the decoder.
       encoder, decoder, cross: the three attentions, values from ``attention.variants``; a mixer may
         stand for the first two.
+      wiring: makes the module that says which of the encoder's layers each layer of the decoder
+        asks, given ``layers``.
       feed_forward: makes a feed-forward layer.
       norm: makes a normalisation, given ``dtype``.
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
@@ -66,6 +69,7 @@ class Transformer(nn.Module):
     encoder: Attend | Mix = Softmax()
     decoder: Attend | Mix = Softmax()
     cross: Attend = Softmax()
+    wiring: Callable[..., nn.Module] = Last
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm
     pre_norm: bool = False
@@ -119,6 +123,7 @@ class Transformer(nn.Module):
             decoder_layer(attention=attention(self.decoder), cross=attention(self.cross), **parts)
             for _ in range(self.layers)
         ]
+        self.levels = self.wiring(layers=self.layers)
         if self.pre_norm:
             self.encoder_norm, self.decoder_norm = norm(), norm()
 
@@ -132,18 +137,26 @@ class Transformer(nn.Module):
         Returns:
           logits_BTV, at least float32.
         """
-        lengths_B = self.lengths(source_BS)
-        memory_BSM = self.encode(source_BS)
-        return self.decode(
-            self.embed_target(target_BT), memory_BSM, lengths_B, self.lengths(target_BT)
-        )
+        y_BTM, memories = self.embed_target(target_BT), self.memories(source_BS)
+        return self.decode(y_BTM, memories, self.lengths(source_BS), self.lengths(target_BT))
 
     def lengths(self, tokens_BT: jax.Array) -> jax.Array:
         """Tokens before the padding, a row."""
         return (tokens_BT != self.pad).sum(axis=1)
 
     def encode(self, source_BS: jax.Array) -> jax.Array:
-        """The memory: source tokens [B, S] to vectors [B, S, M]."""
+        """The last layer's: source tokens [B, S] to vectors [B, S, M]."""
+        return self._final(self._states(source_BS)[-1])
+
+    def memories(self, source_BS: jax.Array) -> list[jax.Array]:
+        """What each layer of the decoder asks: source tokens [B, S] to vectors [B, S, M] each."""
+        return [self._final(memory_BSM) for memory_BSM in self.levels(self._states(source_BS))]
+
+    def _final(self, x_BSM: jax.Array) -> jax.Array:
+        return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
+
+    def _states(self, source_BS: jax.Array) -> list[jax.Array]:
+        """The embedded source, and what each layer puts out."""
         lengths_B, external = self.lengths(source_BS), self.external_tokens
         x_BSM = self.source_embedding(source_BS)
         if self.positions is not None:
@@ -155,10 +168,10 @@ class Transformer(nn.Module):
         x_BSM, mask = self.source_dropout(x_BSM), Lengths(lengths_B)
         bias = None if self.position_bias is None else self.encoder_bias()
         shared = self.encoder_shared(self._sizes)
+        states = [x_BSM]
         for layer in self.encoder_layers:
-            x_BSM = layer(x_BSM, mask, bias, shared)
-        x_BSM = x_BSM[:, external:]
-        return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
+            states.append(layer(states[-1], mask, bias, shared))
+        return [x_BSM[:, external:] for x_BSM in states]
 
     def embed_target(self, tokens: jax.Array) -> jax.Array:
         """Target vectors, before positions: of ids [B, T] or of weights over tokens [B, T, V]."""
@@ -167,7 +180,7 @@ class Transformer(nn.Module):
     def decode(
         self,
         y_BTM: jax.Array,
-        memory_BSM: jax.Array,
+        memories: Sequence[jax.Array],
         source_lengths_B: jax.Array,
         target_lengths_B: jax.Array,
     ) -> jax.Array:
@@ -179,7 +192,7 @@ class Transformer(nn.Module):
         y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
         bias = None if self.position_bias is None else self.decoder_bias()
         shared = self.cross_shared(self._sizes)
-        for layer in self.decoder_layers:
+        for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True):
             y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias, shared)
         return self._logits(y_BTM)
 
@@ -195,11 +208,13 @@ class Transformer(nn.Module):
           and may be repeated row by row (beams) while the memory is not.
         """
         mask = Lengths(None, self.lengths(source_BS))
-        memory_BSM = self.encode(source_BS)
-        rows = source_BS.shape[0]
+        rows, memories = source_BS.shape[0], self.memories(source_BS)
         memory = {
             "lengths_B": self.lengths(source_BS),
-            "layers": [layer.project_memory(memory_BSM, mask) for layer in self.decoder_layers],
+            "layers": [
+                layer.project_memory(memory_BSM, mask)
+                for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True)
+            ],
         }
         cache = {
             "pos_B": jnp.zeros((rows,), jnp.int32),

@@ -188,5 +188,5 @@ def shift_right(target_BT: jax.Array) -> jax.Array:
 def _from_embedded(
     model: Transformer, source_BS: jax.Array, y_BTM: jax.Array, target_lengths_B: jax.Array
 ) -> jax.Array:
-    memory_BSM = model.encode(source_BS)
-    return model.decode(y_BTM, memory_BSM, model.lengths(source_BS), target_lengths_B)
+    memories = model.memories(source_BS)
+    return model.decode(y_BTM, memories, model.lengths(source_BS), target_lengths_B)

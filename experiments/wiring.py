@@ -1,0 +1,15 @@
+"""The quickstart, each layer of the decoder asking a learned mixture of the encoder's layers.
+
+Command: python launch.py train --config=experiments/wiring.py
+Time: about two minutes on two cores. Expected: as the quickstart, test BLEU above 90; with
+--config.model.wiring=same layer i asks layer i (docs/results.md).
+"""
+
+from experiments import quickstart
+
+
+def get_config(structure: str = ""):
+    """``structure`` picks attentions by place, as in ``cross=additive``."""
+    config = quickstart.get_config(structure)
+    config.model.wiring = "mixture"
+    return config

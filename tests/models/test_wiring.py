@@ -1,0 +1,114 @@
+"""Which of the encoder's layers each layer of the decoder asks."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention.models.transformer import Transformer
+from attention.modules.feed_forward import FeedForward
+from attention.modules.wiring import Last, Mixture, SameLevel
+from attention.variants import Additive, Linear
+
+SOURCE_BS = jnp.array([[4, 5, 6, 7], [8, 9, 0, 0]])
+TARGET_BT = jnp.array([[3, 6, 7, 5, 4], [3, 9, 0, 0, 0]])
+WIRINGS = [Last, SameLevel, Mixture, partial(Mixture, levels=2)]
+
+
+def model_of(wiring, **options):
+    forward = partial(FeedForward, hidden=16)
+    return Transformer(vocab_size=11, size=8, heads=2, layers=2, wiring=wiring,
+                       feed_forward=forward, **options)  # fmt: skip
+
+
+def variables_of(model, seed=0):
+    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(seed), SOURCE_BS, TARGET_BT))
+    noise = iter(jax.random.split(jax.random.key(seed + 1), 500))
+    return jax.tree.map(lambda x: x + 0.3 * jax.random.normal(next(noise), x.shape), variables)
+
+
+def states_of(model, variables):
+    """The states of encoders of 0, 1 and 2 of the layers, each a model of its own."""
+    states = []
+    for layers in range(3):
+        shorter = model.clone(layers=layers, wiring=Last, pre_norm=False)
+        states.append(shorter.apply(variables, SOURCE_BS, method="encode"))
+    return states
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_memories_are_of_the_layers_told(wiring):
+    model = model_of(wiring)
+    variables = variables_of(model)
+    states = states_of(model, variables)
+    if wiring is Last:
+        expected = [states[2], states[2]]
+    elif wiring is SameLevel:
+        expected = [states[1], states[2]]
+    else:
+        raw_LN = np.asarray(variables["params"]["levels"]["weights"], np.float64)
+        kept = states[-raw_LN.shape[1] :]
+        assert len(kept) == (3 if wiring is Mixture else 2)
+        p_LN = np.exp(raw_LN) / np.exp(raw_LN).sum(-1, keepdims=True)
+        expected = [sum(p * s for p, s in zip(p_N, kept, strict=True)) for p_N in p_LN]
+    found = model.apply(variables, SOURCE_BS, method="memories")
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_memories_are_normalised_where_the_encoder_is():
+    model = model_of(SameLevel, pre_norm=True)
+    variables = variables_of(model)
+    pre = [model.clone(layers=n).apply(variables, SOURCE_BS, method="encode") for n in (1, 2)]
+    for ours, theirs in zip(model.apply(variables, SOURCE_BS, method="memories"), pre, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_mixture_begins_even_and_all_it_mixes_learns():
+    model = model_of(Mixture)
+    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
+    weights_LN = variables["params"]["levels"]["weights"]
+    assert weights_LN.shape == (2, 3)
+    assert not np.any(weights_LN)
+
+    def loss(variables):
+        return (model.apply(variables, SOURCE_BS, TARGET_BT)[0] ** 2).sum()
+
+    grads = jax.grad(loss)(variables_of(model))["params"]
+    assert np.all(grads["levels"]["weights"])
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder_layers_0"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize("cross", [None, Additive(), Linear()])
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_steps_are_the_full_pass(wiring, cross, pre_norm):
+    model = model_of(wiring, pre_norm=pre_norm, **({"cross": cross} if cross else {}))
+    variables = variables_of(model)
+    full_BTV = jax.jit(model.apply)(variables, SOURCE_BS, TARGET_BT)
+    memory, cache = jax.jit(partial(model.apply, length=5, method="start"))(variables, SOURCE_BS)
+    extend = jax.jit(partial(model.apply, method="extend"))
+    for at in range(5):
+        logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, at])
+        np.testing.assert_allclose(logits_BV[0], full_BTV[0, at], atol=1e-4)
+        if at < 2:
+            np.testing.assert_allclose(logits_BV[1], full_BTV[1, at], atol=1e-4)
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_padding_changes_nothing(wiring):
+    model = model_of(wiring)
+    variables = variables_of(model)
+    short = model.apply(variables, SOURCE_BS[1:, :2], TARGET_BT[1:, :2])
+    np.testing.assert_allclose(
+        model.apply(variables, SOURCE_BS, TARGET_BT)[1:, :2], short, atol=1e-5
+    )
+
+
+def test_more_levels_than_states_are_refused():
+    with pytest.raises(ValueError, match="has 3 states to mix; choose at most as many"):
+        variables_of(model_of(partial(Mixture, levels=4)))
