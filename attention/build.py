@@ -18,6 +18,7 @@ from attention.data.pairs import Pairs
 from attention.data.text import read_parallel
 from attention.data.tokenizer import Tokenizer
 from attention.models.transformer import Transformer
+from attention.modules.batch_norm import BatchNorm
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
@@ -58,6 +59,7 @@ POSITION_BIASES: dict[str, Callable[..., nn.Module]] = {
 NORMS: dict[str, Callable[..., nn.Module]] = {
     "layer": partial(nn.LayerNorm, epsilon=1e-6),
     "rms": partial(nn.RMSNorm, epsilon=1e-6),
+    "batch": BatchNorm,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -85,6 +87,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
             dropout=model["ff_dropout"],
         ),
         norm=NORMS[model["norm"]],
+        source_norm=NORMS[model["encoder_norm"] or model["norm"]],
         pre_norm=model["norm_place"] == "pre",
         positions=added.get(model["positions"]),
         rotary=Rotary() if model["positions"] == "rotary" else None,

@@ -83,6 +83,11 @@ def _model(config: Config) -> None:
                 f"config.model.positions is rotary, which turns queries and keys, and model.{place}"
                 f" is {model[place]['name']}, which does not work by them alone; choose sinusoidal"
             )
+    if model["norm"] == "batch":
+        raise NotImplementedError(
+            "config.model.norm is batch, which cannot stand in a causal decoder, whose tokens "
+            "would see later ones; choose layer, and model.encoder_norm batch"
+        )
     if model["levels"] > model["layers"] + 1:
         raise ValueError(
             f"config.model.levels is {model['levels']}; an encoder of {model['layers']} layers has "

@@ -48,7 +48,10 @@ SCHEMA: dict[str, Key] = {
     "model.activation": Key("relu", "of the feed-forward", choices=("relu", "gelu", "swiglu")),
     "model.dropout": _rate(0.1, "on embeddings and each sublayer's output"),
     "model.ff_dropout": _rate(0.0, "inside the feed-forward layers"),
-    "model.norm": Key("layer", "normalisation", choices=("layer", "rms")),
+    "model.norm": Key("layer", "normalisation", choices=("layer", "rms", "batch")),
+    "model.encoder_norm": Key(
+        None, "that of the encoder, if another", kind=str, choices=("layer", "rms", "batch")
+    ),
     "model.norm_place": Key("pre", "before each sublayer or after it", choices=("pre", "post")),
     "model.positions": Key(
         "sinusoidal",

@@ -128,6 +128,18 @@ def test_a_wrong_attention(spec, error, text):
             noise.ScheduledSampling(noise.InverseSigmoid(1_000.0), noise.Sample(), True),
         ),
         (
+            {"noise__kind": "scheduled", "noise__mix": "top_k", "noise__top_k": 3},
+            noise.ScheduledSampling(noise.InverseSigmoid(1_000.0), noise.TopK(1.0, 3)),
+        ),
+        (
+            {"noise__kind": "scheduled", "noise__mix": "softmax", "noise__temperature": 0.5},
+            noise.ScheduledSampling(noise.InverseSigmoid(1_000.0), noise.Soft(0.5)),
+        ),
+        (
+            {"noise__kind": "scheduled", "noise__mix": "gumbel", "noise__temperature": 0.5},
+            noise.ScheduledSampling(noise.InverseSigmoid(1_000.0), noise.Gumbel(0.5)),
+        ),
+        (
             {"noise__kind": "scheduled", "noise__schedule": "constant", "noise__token_rate": 0.2},
             noise.ScheduledSampling(noise.Constant(0.25), before=noise.TokenNoise(0.2, 50)),
         ),

@@ -50,7 +50,11 @@ def test_every_number_has_a_range_and_refuses_what_is_no_number(name):
         ("model.tied", 1, "is 1; it needs true or false"),
         ("data.source_lang", 3, "is 3; it needs text"),
         ("noise.rate", 1.01, "is 1.01; it needs a number in [0, 1]"),
-        ("model.norm", "layr", "is 'layr'; it needs one of layer, rms (normalisation); did you"),
+        (
+            "model.norm",
+            "layr",
+            "is 'layr'; it needs one of layer, rms, batch (normalisation); did you",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(name, value, text):

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from attention.masks import Causal, Lengths
 from attention.modules.dropout import Dropout
-from attention.modules.embeddings import SinusoidalPositions, TokenEmbedding
+from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
 from attention.modules.feed_forward import FeedForward
-from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head
+from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head, normalised
 from attention.modules.own import Shared
 from attention.modules.wiring import Last
 from attention.positions import Rotary
@@ -39,6 +39,7 @@ class Transformer(nn.Module):
         asks, given ``layers``.
       feed_forward: makes a feed-forward layer.
       norm: makes a normalisation, given ``dtype``.
+      source_norm: that of the encoder, where it is another; ``BatchNorm`` stands only there.
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
       positions: makes the module that adds positions, or None.
       rotary: rotary positions of the self-attentions, or None.
@@ -72,6 +73,7 @@ class Transformer(nn.Module):
     wiring: Callable[..., nn.Module] = Last
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm
+    source_norm: Callable[..., nn.Module] | None = None
     pre_norm: bool = False
     positions: Callable[[], nn.Module] | None = SinusoidalPositions
     rotary: Rotary | None = None
@@ -90,42 +92,37 @@ class Transformer(nn.Module):
         self.target_embedding = self.source_embedding if self.tied else embedding()
         self.output_embedding = self.source_embedding if self.tied else embedding()
         if self.external_tokens:
-            self.external_GM = self.param(
-                "external_tokens",
-                nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "model")),
-                (self.external_tokens, self.size),
-            )
+            self.external = ExternalTokens(self.external_tokens)
         if self.positions is not None:
             self.source_positions, self.target_positions = self.positions(), self.positions()
         self.source_dropout, self.target_dropout = Dropout(self.dropout), Dropout(self.dropout)
         norm = partial(self.norm, dtype=self.dtype)
-        parts = dict(
-            feed_forward=partial(self.feed_forward, dtype=self.dtype),
-            residual=partial(Residual, norm, self.pre_norm, self.dropout),
+        source_norm = partial(self.source_norm or self.norm, dtype=self.dtype)
+        forward = partial(self.feed_forward, dtype=self.dtype)
+        residual, source_residual = (
+            partial(Residual, of_side, self.pre_norm, self.dropout)
+            for of_side in (norm, source_norm)
         )
         remat = nn.remat if self.remat else lambda layer: layer
         encoder_layer, decoder_layer = remat(EncoderLayer), remat(DecoderLayer)
         attention = partial(
-            multi_head,
-            self.heads,
-            kv_heads=self.kv_heads,
-            rotary=self.rotary,
-            dtype=self.dtype,
+            multi_head, self.heads, kv_heads=self.kv_heads, rotary=self.rotary, dtype=self.dtype
         )
         if self.position_bias is not None:
             self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
             self.decoder_bias = self.position_bias(heads=self.heads, both_ways=False)
         self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
         self.encoder_layers = [
-            encoder_layer(attention=attention(self.encoder), **parts) for _ in range(self.layers)
+            encoder_layer(attention(self.encoder), forward, source_residual)
+            for _ in range(self.layers)
         ]
         self.decoder_layers = [
-            decoder_layer(attention=attention(self.decoder), cross=attention(self.cross), **parts)
+            decoder_layer(attention(self.decoder), attention(self.cross), forward, residual)
             for _ in range(self.layers)
         ]
         self.levels = self.wiring(layers=self.layers)
         if self.pre_norm:
-            self.encoder_norm, self.decoder_norm = norm(), norm()
+            self.encoder_norm, self.decoder_norm = source_norm(), norm()
 
     def __call__(self, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
         """Logits for the token after each of ``target_BT`` (teacher forcing).
@@ -146,32 +143,33 @@ class Transformer(nn.Module):
 
     def encode(self, source_BS: jax.Array) -> jax.Array:
         """The last layer's: source tokens [B, S] to vectors [B, S, M]."""
-        return self._final(self._states(source_BS)[-1])
+        return self._final(self._states(source_BS)[-1], source_BS)
 
     def memories(self, source_BS: jax.Array) -> list[jax.Array]:
         """What each layer of the decoder asks: source tokens [B, S] to vectors [B, S, M] each."""
-        return [self._final(memory_BSM) for memory_BSM in self.levels(self._states(source_BS))]
+        memories = self.levels(self._states(source_BS))
+        return [self._final(memory_BSM, source_BS) for memory_BSM in memories]
 
-    def _final(self, x_BSM: jax.Array) -> jax.Array:
-        return self.encoder_norm(x_BSM) if self.pre_norm else x_BSM
+    def _final(self, x_BSM: jax.Array, source_BS: jax.Array) -> jax.Array:
+        return (
+            normalised(self.encoder_norm, x_BSM, source_BS != self.pad) if self.pre_norm else x_BSM
+        )
 
     def _states(self, source_BS: jax.Array) -> list[jax.Array]:
         """The embedded source, and what each layer puts out."""
-        lengths_B, external = self.lengths(source_BS), self.external_tokens
+        lengths_B = self.lengths(source_BS)
         x_BSM = self.source_embedding(source_BS)
         if self.positions is not None:
             x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
-        if external:
-            x_BGM = jnp.broadcast_to(self.external_GM, (len(x_BSM), external, self.size))
-            x_BSM = jnp.concatenate([x_BGM.astype(x_BSM.dtype), x_BSM], axis=1)
-            lengths_B = jnp.where(lengths_B > 0, lengths_B + external, 0)
+        if self.external_tokens:
+            x_BSM, lengths_B = self.external(x_BSM, lengths_B)
         x_BSM, mask = self.source_dropout(x_BSM), Lengths(lengths_B)
         bias = None if self.position_bias is None else self.encoder_bias()
         shared = self.encoder_shared(self._sizes)
         states = [x_BSM]
         for layer in self.encoder_layers:
             states.append(layer(states[-1], mask, bias, shared))
-        return [x_BSM[:, external:] for x_BSM in states]
+        return [x_BSM[:, self.external_tokens :] for x_BSM in states]
 
     def embed_target(self, tokens: jax.Array) -> jax.Array:
         """Target vectors, before positions: of ids [B, T] or of weights over tokens [B, T, V]."""

@@ -50,6 +50,24 @@ class TokenEmbedding(nn.Module):
         return product(x_BTM.astype(self.dtype), table_VM.T, accumulator(self.dtype))
 
 
+class ExternalTokens(nn.Module):
+    """Puts ``count`` learned vectors before a sequence (Ainslie et al. 2020, "ETC")."""
+
+    count: int
+
+    @nn.compact
+    def __call__(self, x_BTM: jax.Array, lengths_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The longer sequences and their lengths; an empty one stays empty."""
+        x_GM = self.param(
+            "tokens",
+            nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "model")),
+            (self.count, x_BTM.shape[-1]),
+        )
+        x_BGM = jnp.broadcast_to(x_GM, (len(x_BTM), *x_GM.shape)).astype(x_BTM.dtype)
+        lengths_B = jnp.where(lengths_B > 0, lengths_B + self.count, 0)
+        return jnp.concatenate([x_BGM, x_BTM], axis=1), lengths_B
+
+
 class SinusoidalPositions(nn.Module):
     """Adds sinusoids (Vaswani et al. 2017, section 3.5); no parameters."""
 

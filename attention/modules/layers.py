@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.batch_norm import BatchNorm
 from attention.modules.dropout import Dropout
 from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
@@ -34,10 +35,27 @@ class Residual(nn.Module):
         self.normalise = self.norm()
         self.drop = Dropout(self.dropout)
 
-    def __call__(self, x_BTM: jax.Array, f: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    def __call__(
+        self,
+        x_BTM: jax.Array,
+        f: Callable[[jax.Array], jax.Array],
+        real_BT: jax.Array | None = None,
+    ) -> jax.Array:
         if self.pre:
-            return x_BTM + self.drop(f(self.normalise(x_BTM)))
-        return self.normalise(x_BTM + self.drop(f(x_BTM)))
+            return x_BTM + self.drop(f(normalised(self.normalise, x_BTM, real_BT)))
+        return normalised(self.normalise, x_BTM + self.drop(f(x_BTM)), real_BT)
+
+
+def normalised(norm: nn.Module, x_BTM: jax.Array, real_BT: jax.Array | None) -> jax.Array:
+    """By a norm of each token's own, or of all that are real."""
+    if not isinstance(norm, BatchNorm):
+        return norm(x_BTM)
+    if real_BT is None:
+        raise NotImplementedError(
+            "BatchNorm cannot stand in a causal decoder, whose tokens would see later ones; "
+            "use nn.LayerNorm there"
+        )
+    return norm(x_BTM, real_BT)
 
 
 class EncoderLayer(nn.Module):
@@ -60,10 +78,11 @@ class EncoderLayer(nn.Module):
     def __call__(
         self, x_BTM: jax.Array, mask: Any, bias: Any = None, shared: Tree = None
     ) -> jax.Array:
+        real_BT = mask.padding(x_BTM.shape[1], x_BTM.shape[1])[0]
         x_BTM = self.self_residual(
-            x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias, shared=shared)
+            x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias, shared=shared), real_BT
         )
-        return self.ff_residual(x_BTM, self.ff)
+        return self.ff_residual(x_BTM, self.ff, real_BT)
 
 
 class DecoderLayer(nn.Module):

@@ -43,12 +43,12 @@ def test_tokens_meet_in_them_after_two_layers():
 @pytest.mark.parametrize("encoder", [Softmax(), Longformer(1, 1, first=2), BigBird(2, 1)], ids=str)
 def test_they_are_learned_and_change_nothing_in_a_batch(encoder):
     model, variables = made(encoder=encoder, layers=2, external_tokens=2)
-    assert variables["params"]["external_tokens"].shape == (2, 8)
+    assert variables["params"]["external"]["tokens"].shape == (2, 8)
     logits = jax.jit(model.apply)(variables, SOURCE_BS, TARGET_BT)
     alone = model.apply(variables, SOURCE_BS[1:, :3], TARGET_BT[1:])
     np.testing.assert_allclose(alone, logits[1:], atol=1e-5)
     grads = jax.grad(lambda v: (model.apply(v, SOURCE_BS, TARGET_BT) ** 2).sum())(variables)
-    assert np.all(np.any(grads["params"]["external_tokens"], axis=1))
+    assert np.all(np.any(grads["params"]["external"]["tokens"], axis=1))
 
 
 @pytest.mark.slow

@@ -172,7 +172,9 @@ def test_nan_in_padding_stays_there(form, dtype):
     def grad(y_BTM, memory_BSM):
         def loss(variables, y_BTM, memory_BSM):
             lengths = [x.sum(axis=1) for x in (source_real_BS, REAL_BT)]
-            logits_BTV = model.apply(variables, y_BTM, memory_BSM, *lengths, method="decode")
+            logits_BTV = model.apply(
+                variables, y_BTM, [memory_BSM] * model.layers, *lengths, method="decode"
+            )
             return jnp.where(REAL_BT[..., None], logits_BTV, 0).sum(), logits_BTV
 
         grad = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
@@ -318,9 +320,9 @@ def test_embeddings_are_dropped_on_both_sides():
 def test_weights_over_tokens_may_stand_for_target_tokens():
     model = model_of()
     y_BTM = run(model)(jax.nn.one_hot(TARGET_BT, 11), method="embed_target")
-    memory_BSM = run(model)(SOURCE_BS, method="encode")
+    memories = run(model)(SOURCE_BS, method="memories")
     lengths = [(x != 0).sum(axis=1) for x in (SOURCE_BS, TARGET_BT)]
-    ours = run(model)(y_BTM, memory_BSM, *lengths, method="decode")
+    ours = run(model)(y_BTM, memories, *lengths, method="decode")
     where = np.asarray(REAL_BT)[..., None]
     plain = run(model)(SOURCE_BS, TARGET_BT)
     np.testing.assert_allclose(np.where(where, ours, 0), np.where(where, plain, 0), atol=1e-5)
