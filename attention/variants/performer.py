@@ -148,9 +148,23 @@ def orthogonal(rng: jax.Array, heads: int, features: int, size: int) -> jax.Arra
     of_turns, of_norms = jax.random.split(rng)
     blocks = -(-features // size)
     normal_HNDD = jax.random.normal(of_turns, (heads, blocks, size, size))
-    turn_HNDD, upper_HNDD = jnp.linalg.qr(normal_HNDD)
-    # Signs that would be the algorithm's choice: without them rows are not spread evenly.
-    sign_HN1D = jnp.sign(jnp.diagonal(upper_HNDD, axis1=-2, axis2=-1))[:, :, None]
-    turn_HRD = (turn_HNDD * sign_HN1D).reshape(heads, -1, size)[:, :features]
+    turn_HRD = _gram_schmidt(normal_HNDD).reshape(heads, -1, size)[:, :features]
     normal_HRD = jax.random.normal(of_norms, (heads, features, size))
     return turn_HRD * jnp.linalg.norm(normal_HRD, axis=-1, keepdims=True)
+
+
+def _gram_schmidt(x_HNDD: jax.Array) -> jax.Array:
+    """Orthonormal rows, each the part of its own that no row before it has.
+
+    Not ``jnp.linalg.qr``: on CPUs (jaxlib 0.10.2) a batch of matrices waits for threads of the pool
+    that it runs in, and two such at once, of two layers, have all the threads of two cores wait.
+    """
+
+    def row(i: jax.Array, done_HNDD: jax.Array) -> jax.Array:
+        x_HN1D = lax.dynamic_slice_in_dim(x_HNDD, i, 1, axis=2)
+        for _ in range(2):  # once leaves rounding errors that grow with the rows
+            x_HN1D -= (x_HN1D @ done_HNDD.swapaxes(2, 3)) @ done_HNDD
+        x_HN1D /= jnp.linalg.norm(x_HN1D, axis=-1, keepdims=True)
+        return lax.dynamic_update_slice_in_dim(done_HNDD, x_HN1D, i, axis=2)
+
+    return lax.fori_loop(0, x_HNDD.shape[2], row, jnp.zeros_like(x_HNDD))

@@ -1,5 +1,9 @@
 """Performer and random feature attention: what their draws promise, and when they are made."""
 
+import subprocess
+import sys
+import textwrap
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -191,3 +195,17 @@ def test_sigma_is_the_width_of_what_is_approximated():
         out, _ = attend.attend(params | width, state, Q, K, V, None)
         np.testing.assert_allclose(out, exact, atol=0.15)
     assert params["log_sigma"].shape == (2, SIZE)
+
+
+@pytest.mark.slow
+def test_draws_of_several_layers_at_once_come_to_an_end():
+    """LAPACK's, batched, wait for each other where they have all threads of the pool."""
+    source = """
+        import jax
+        from attention.variants.performer import orthogonal
+        rngs = jax.random.split(jax.random.key(0), 8)
+        draw = jax.jit(lambda rngs: [orthogonal(rng, 4, 96, 32) for rng in rngs])
+        for _ in range(300):
+            jax.block_until_ready(draw(rngs))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], timeout=200, check=True)
