@@ -17,6 +17,7 @@ from attention.data import grammar
 from attention.data.pairs import Pairs
 from attention.data.text import read_parallel
 from attention.data.tokenizer import Tokenizer
+from attention.models.filling import FillingTransformer
 from attention.models.transformer import Transformer
 from attention.modules.batch_norm import BatchNorm
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
@@ -24,6 +25,8 @@ from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.modules.wiring import Last, Mixture, SameLevel
 from attention.positions import Rotary
+from attention.tasks.filling import Filling
+from attention.tasks.kinds import Task
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
 from attention.training.devices import mesh
@@ -78,7 +81,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         heads=model["heads"],
         layers=model["layers"],
         encoder=attend(model["encoder"], "encoder"),
-        decoder=attend(model["decoder"], "decoder"),
+        decoder=attend(model["decoder"], stands_as(config, "decoder")),
         cross=attend(model["cross"], "cross"),
         wiring=wirings[model["wiring"]],
         feed_forward=partial(
@@ -97,8 +100,19 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         external_tokens=model["external_tokens"],
         tied=model["tied"],
         remat=model["remat"],
+        causal=not fills(config),
         dtype=DTYPES[config["train"]["dtype"]],
     )
+
+
+def fills(config: Config) -> bool:
+    """Whether targets are filled in, rather than made from left to right."""
+    return config["task"]["kind"] == "mask_predict"
+
+
+def stands_as(config: Config, place: str) -> str:
+    """As what an attention of a place is used: a decoder that sees both ways is as an encoder."""
+    return "encoder" if place == "decoder" and fills(config) else place
 
 
 def noise(config: Config, vocab_size: int) -> TeacherForcing | TokenNoise | ScheduledSampling:
@@ -134,9 +148,16 @@ def noise(config: Config, vocab_size: int) -> TeacherForcing | TokenNoise | Sche
     return ScheduledSampling(decay, mixes[spec["mix"]](), spec["backprop"], before=tokens)
 
 
-def translation(config: Config, tokenizer: Tokenizer) -> Translation:
+def task(config: Config, tokenizer: Tokenizer) -> Task:
     """The task."""
     size = tokenizer.vocab_size
+    if fills(config):
+        return Filling(
+            model=FillingTransformer(transformer(config, size), config["data"]["max_length"]),
+            tokenizer=tokenizer,
+            label_smoothing=config["train"]["label_smoothing"],
+            canvas=config["task"]["canvas"],
+        )
     return Translation(
         model=transformer(config, size),
         tokenizer=tokenizer,
@@ -173,7 +194,7 @@ def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Searc
     decode, longest = config["decode"], config["decode"]["max_length"]
     if config["model"]["positions"] == "learned":  # there are no vectors for further ones
         longest = min(longest, config["data"]["max_length"])
-    decoder = attend(config["model"]["decoder"], "decoder")
+    decoder = attend(config["model"]["decoder"], stands_as(config, "decoder"))
     if decoder.abilities.fixed_length:
         longest = min(longest, decoder.length)
     return Search(
@@ -181,6 +202,7 @@ def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Searc
         nbest=nbest,
         length_penalty=decode["length_penalty"],
         max_length=longest,
+        iterations=decode["iterations"],
     )
 
 

@@ -32,8 +32,8 @@ def check(config: Config) -> None:
         )
     schema.check(config)
     for place in schema.ATTENTIONS:
-        attentions.attend(config["model"].get(place), place)
-    for rule in (_model, _places, _train, _data, _decode):
+        attentions.attend(config["model"].get(place), build.stands_as(config, place))
+    for rule in (_model, _task, _places, _train, _data, _decode):
         rule(config)
     build.noise(config, vocab_size=config["data"]["vocab_size"])
 
@@ -60,7 +60,7 @@ def _model(config: Config) -> None:
             f"{heads}; choose a divisor, or 0 for as many"
         )
     for place in schema.ATTENTIONS:
-        attend = attentions.attend(model[place], place)
+        attend = attentions.attend(model[place], build.stands_as(config, place))
         apart = not isinstance(attend, Mix) and attend.abilities.projections == "apart"
         if not apart and model["kv_heads"] not in (0, heads):
             raise NotImplementedError(
@@ -68,15 +68,12 @@ def _model(config: Config) -> None:
                 f"{model[place]['name']}, has no keys of their own for its {heads} heads; choose 0"
             )
     for place in ("encoder", "decoder"):
-        if (
-            positions in build.POSITION_BIASES
-            and not attentions.attend(model[place], place).abilities.bias
-        ):
+        attend = attentions.attend(model[place], build.stands_as(config, place))
+        if positions in build.POSITION_BIASES and not attend.abilities.bias:
             raise NotImplementedError(
                 f"config.model.positions is {positions}, which is a bias on scores, and "
                 f"model.{place} is {model[place]['name']}, which takes none; choose sinusoidal"
             )
-        attend = attentions.attend(model[place], place)
         turned = not isinstance(attend, Mix) and not attend.abilities.needs_x
         if positions == "rotary" and not (turned and attend.abilities.projections != "values"):
             raise NotImplementedError(
@@ -107,6 +104,32 @@ def _model(config: Config) -> None:
         )
 
 
+def _task(config: Config) -> None:
+    canvas, longest = config["task"]["canvas"], config["data"]["max_length"]
+    if not build.fills(config):
+        if canvas:
+            raise ValueError(
+                f"config.task.canvas is {canvas}, and task.kind left_to_right, which needs none; "
+                "choose mask_predict, or canvas 0"
+            )
+        return
+    if canvas and canvas < longest:
+        raise ValueError(
+            f"config.task.canvas is {canvas}, and data.max_length {longest}: targets of so many "
+            "tokens would not fit; choose a canvas of at least as many, or a smaller max_length"
+        )
+    if canvas > longest and config["model"]["positions"] == "learned":
+        raise ValueError(
+            f"config.task.canvas is {canvas}, and there are learned positions for data.max_length, "
+            f"{longest}, tokens; choose a canvas of {longest}, or sinusoidal positions"
+        )
+    if config["noise"]["kind"] != "none" or config["noise"]["token_rate"]:
+        raise ValueError(
+            "config.noise is of decoders that read what comes before, and task.kind is "
+            "mask_predict, which reads masks; choose noise.kind none and token_rate 0"
+        )
+
+
 def _places(config: Config) -> None:
     """Each attention by its shapes alone, at the greatest length that training meets."""
     model = config["model"]
@@ -124,10 +147,13 @@ def _places(config: Config) -> None:
             f"config.model.external_tokens is {external}, and model.encoder.{field} {first}: only "
             f"the first {first} tokens are global; set model.encoder.{field} to {external} or more"
         )
-    tokens_BT = jax.ShapeDtypeStruct((1, config["data"]["max_length"]), "int32")
+    longest = max(config["data"]["max_length"], config["task"]["canvas"])
+    tokens_BT = jax.ShapeDtypeStruct((1, longest), "int32")
     softmax = {place: {"name": "softmax"} for place in schema.ATTENTIONS}
     for place in schema.ATTENTIONS:
-        if attentions.attend(model[place], place) == attentions.attend(softmax[place], place):
+        if attentions.attend(model[place], "encoder") == attentions.attend(
+            softmax[place], "encoder"
+        ):
             continue  # it stands anywhere, and a try takes time at every start
         alone = {**config, "model": model | softmax | {place: model[place]}}
         layer = build.transformer(alone, vocab_size=config["data"]["vocab_size"]).clone(layers=1)

@@ -21,7 +21,7 @@ from attention.data.buckets import Bucket, choose_buckets
 from attention.data.examples import Examples, encode_pairs
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import Tokenizer, train_tokenizer
-from attention.tasks.translation import Translation
+from attention.tasks.kinds import Task
 from attention.training.checkpoints import Checkpoints, Restored
 from attention.training.devices import replicate, shard_batch
 from attention.training.early_stop import EarlyStop
@@ -91,7 +91,7 @@ class _Setup:
 
     config: Config
     devices: Mesh
-    task: Translation
+    task: Task
     optimiser: optax.GradientTransformation
     batches: TrainBatches
     valid: Pairs
@@ -107,7 +107,7 @@ def _set_up(config: Config, path: Path, devices: Mesh) -> _Setup:
     say(f"data: {examples.report}")
     batches = _batches(config, examples)
     say(f"data: {batches}")
-    task, optimiser = build.translation(config, tokenizer), build.optimiser(config)
+    task, optimiser = build.task(config, tokenizer), build.optimiser(config)
     params, _ = jax.eval_shape(task.init, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     say(f"model: {count:,} parameters, vocabulary {tokenizer.vocab_size:,}")

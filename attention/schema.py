@@ -89,6 +89,14 @@ SCHEMA: dict[str, Key] = {
         1_800, "seconds without a finished step until train gives up; 0: never", low=0, resume=True
     ),
     "train.dtype": Key("float32", "compute dtype", choices=("float32", "bfloat16")),
+    "task.kind": Key(
+        "left_to_right",
+        "how a target is made: token by token, or all at once (mask-predict)",
+        choices=("left_to_right", "mask_predict"),
+    ),
+    "task.canvas": Key(
+        0, "mask_predict: tokens of a canvas that is cut at eos; 0: lengths are told", low=0
+    ),
     "noise.kind": Key("none", "what the decoder reads", choices=("none", "scheduled")),
     "noise.schedule": Key(
         "inverse_sigmoid",
@@ -114,6 +122,7 @@ SCHEMA: dict[str, Key] = {
     "checkpoint.metric": Key("bleu", "the score", choices=("bleu", "chrf", "loss")),
     "mesh.data": Key(0, "devices the batch is split over; 0: all", low=0),
     "decode.beam": Key(4, "beams; 1 is greedy", low=1, resume=True),
+    "decode.iterations": Key(4, "of mask_predict, whose beams are lengths", low=1, resume=True),
     "decode.valid_beam": Key(1, "beams of evaluations during training", low=1, resume=True),
     "decode.length_penalty": Key(
         0.6, "exponent of GNMT's length penalty", low=-10.0, high=10.0, resume=True

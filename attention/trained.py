@@ -19,7 +19,7 @@ from attention.data.tokenizer import Tokenizer
 from attention.evaluation.scores import paired_bootstrap
 from attention.judge import Judge
 from attention.shapes import Tree
-from attention.tasks.translation import Translation
+from attention.tasks.kinds import Task
 from attention.training.checkpoints import Checkpoints
 from attention.training.devices import mesh, replicate
 from attention.training.step import create_state
@@ -34,7 +34,7 @@ class Trained:
     """A checkpoint with the task it belongs to."""
 
     config: Config
-    task: Translation
+    task: Task
     judge: Judge
     params: Tree
     model_state: Tree
@@ -54,7 +54,7 @@ def load(workdir: str | Path, checkpoint: str = "best") -> Trained:
     vocabulary = path / "tokenizer.model"
     if not vocabulary.is_file():
         raise FileNotFoundError(f"{path} has no {vocabulary.name}: its training has not begun yet")
-    task = build.translation(config, Tokenizer.load(vocabulary))
+    task = build.task(config, Tokenizer.load(vocabulary))
     # A run may be read where there are fewer devices than it was trained on.
     devices = mesh(min(config["mesh"]["data"] or jax.device_count(), jax.device_count()))
     params, model_state = task.init(jax.random.key(0))
@@ -132,7 +132,7 @@ def _compare(
     return {"workdir": str(name), "step": other.step, **by_metric}
 
 
-def make_judge(config: Config, task: Translation, devices: Mesh, buckets: Sequence) -> Judge:
+def make_judge(config: Config, task: Task, devices: Mesh, buckets: Sequence) -> Judge:
     """What evaluates a run of this config."""
     return Judge(
         task,

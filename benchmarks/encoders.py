@@ -154,7 +154,7 @@ def update_of(run: str) -> Callable[[], None]:
     flags = [f"--config.model.encoder.{key}={said(value)}" for key, value in RUNS[run].items()]
     config = resolve(f"experiments/quickstart.py:encoder={name_of(run)}", flags)
     size = config["data"]["vocab_size"]
-    task = build.translation(config, SimpleNamespace(vocab_size=size))
+    task = build.task(config, SimpleNamespace(vocab_size=size))
     optimiser = build.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)

@@ -92,7 +92,7 @@ def make_ours() -> Step:
     for place in schema.ATTENTIONS:
         config["model"][place] = {"name": "softmax", "dropout_rate": RATE}
     config["train"] |= dict(clip=0.0, schedule="inverse_sqrt", warmup=WARMUP, learning_rate=PEAK)
-    task = build.translation(config, SimpleNamespace(vocab_size=VOCAB))
+    task = build.task(config, SimpleNamespace(vocab_size=VOCAB))
     optimiser = build.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)

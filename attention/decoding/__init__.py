@@ -9,6 +9,7 @@ Array([[2, 3, 4, 0, 0]], dtype=int32)
 """
 
 from attention.decoding.beam import beam_search
+from attention.decoding.filling import Filled, mask_predict
 from attention.decoding.greedy import Decoded, greedy
 from attention.decoding.hypotheses import Beams
 from attention.decoding.sample import Sampler, sample
@@ -17,11 +18,13 @@ from attention.decoding.steps import Grow, Narrow, Step
 __all__ = [
     "Beams",
     "Decoded",
+    "Filled",
     "Grow",
     "Narrow",
     "Sampler",
     "Step",
     "beam_search",
     "greedy",
+    "mask_predict",
     "sample",
 ]

@@ -52,6 +52,7 @@ class Transformer(nn.Module):
         of the memory.
       tied: one table for source, target and output (section 3.4); else three.
       remat: recompute each layer in the backward pass rather than store it.
+      causal: whether the decoder sees no later token; without, it cannot go step by step.
       pad: the padding token.
       dtype: compute dtype; parameters are float32.
 
@@ -83,6 +84,7 @@ class Transformer(nn.Module):
     external_tokens: int = 0
     tied: bool = True
     remat: bool = False
+    causal: bool = True
     pad: int = 0
     dtype: Any = jnp.float32
 
@@ -110,7 +112,7 @@ class Transformer(nn.Module):
         )
         if self.position_bias is not None:
             self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
-            self.decoder_bias = self.position_bias(heads=self.heads, both_ways=False)
+            self.decoder_bias = self.position_bias(heads=self.heads, both_ways=not self.causal)
         self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
         self.encoder_layers = [
             encoder_layer(attention(self.encoder), forward, source_residual)
@@ -151,9 +153,8 @@ class Transformer(nn.Module):
         return [self._final(memory_BSM, source_BS) for memory_BSM in memories]
 
     def _final(self, x_BSM: jax.Array, source_BS: jax.Array) -> jax.Array:
-        return (
-            normalised(self.encoder_norm, x_BSM, source_BS != self.pad) if self.pre_norm else x_BSM
-        )
+        real_BS = source_BS != self.pad
+        return normalised(self.encoder_norm, x_BSM, real_BS) if self.pre_norm else x_BSM
 
     def _states(self, source_BS: jax.Array) -> list[jax.Array]:
         """The embedded source, and what each layer puts out."""
@@ -183,7 +184,8 @@ class Transformer(nn.Module):
         target_lengths_B: jax.Array,
     ) -> jax.Array:
         """Logits of a whole target at once, from ``embed_target``'s vectors; padding is ignored."""
-        self_mask = Causal() & Lengths(target_lengths_B)
+        padding = Lengths(target_lengths_B)
+        self_mask = Causal() & padding if self.causal else padding
         cross_mask = Lengths(target_lengths_B, source_lengths_B)
         real_BT = jnp.arange(y_BTM.shape[1])[None] < target_lengths_B[:, None]
         y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)

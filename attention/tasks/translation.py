@@ -34,12 +34,14 @@ class Search:
       nbest: translations returned for each source, at most ``beams``.
       length_penalty: exponent of GNMT's length penalty.
       max_length: most tokens of a translation, eos included.
+      iterations: of mask-predict, whose beams are lengths that are tried.
     """
 
     beams: int = 4
     nbest: int = 1
     length_penalty: float = 0.6
     max_length: int = 128
+    iterations: int = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ class Translation:
         self, params: Tree, model_state: Tree, source_BS: jax.Array, search: Search
     ) -> Beams:
         """The best translations of each source; filler rows (all padding) get none."""
-        length, limit_B = self._limits(source_BS, search.max_length)
+        length, limit_B = limits(source_BS, search.max_length)
         return beam_search(
             **self._decoder(params, model_state, source_BS),
             batch=source_BS.shape[0],
@@ -133,7 +135,7 @@ class Translation:
         max_length: int = 128,
     ) -> Decoded:
         """One random translation of each source; ``index_B`` ties a row's draw to its example."""
-        length, limit_B = self._limits(source_BS, max_length)
+        length, limit_B = limits(source_BS, max_length)
         return sample(
             **self._decoder(params, model_state, source_BS),
             rng=rng,
@@ -155,13 +157,6 @@ class Translation:
     def _run(self, params: Tree, model_state: Tree) -> Callable[..., Any]:
         return partial(self.model.apply, {"params": params, **model_state})
 
-    def _limits(self, source_BS: jax.Array, most: int) -> tuple[int, jax.Array]:
-        """The longest translation in the batch's shape, and each row's own limit."""
-        length = min(most, _GROWTH * source_BS.shape[1] + _EXTRA)
-        source_B = (source_BS != PAD).sum(axis=1)
-        own_B = jnp.minimum(most, _GROWTH * source_B + _EXTRA)
-        return length, jnp.where(source_B > 0, own_B, 0)
-
     def _decoder(self, params: Tree, model_state: Tree, source_BS: jax.Array) -> dict[str, Any]:
         """What searches take."""
         run = self._run(params, model_state)
@@ -177,6 +172,14 @@ class Translation:
 
         grow: Grow = partial(run, method="grow")
         return {"step": partial(step, memory), "cache": cache, "grow": grow, "narrow": narrow}
+
+
+def limits(source_BS: jax.Array, most: int) -> tuple[int, jax.Array]:
+    """The longest translation in the batch's shape, and each row's own limit, eos included."""
+    length = min(most, _GROWTH * source_BS.shape[1] + _EXTRA)
+    source_B = (source_BS != PAD).sum(axis=1)
+    own_B = jnp.minimum(most, _GROWTH * source_B + _EXTRA)
+    return length, jnp.where(source_B > 0, own_B, 0)
 
 
 def shift_right(target_BT: jax.Array) -> jax.Array:

@@ -157,7 +157,7 @@ def test_the_quickstart_trains_and_decodes(places, batch):
     for place, name in places.items():
         config["model"][place] = spec(place, name)
     checks.check(config)
-    task, optimiser = build.translation(config, tokenizer), build.optimiser(config)
+    task, optimiser = build.task(config, tokenizer), build.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))

@@ -21,7 +21,7 @@ SOURCE = textwrap.dedent("""
     host.keep_compiled_programs()
     config = schema.defaults()
     config["model"] |= dict(layers=1, size=8, heads=2, ff_size=16)
-    task = build.translation(config, types.SimpleNamespace(vocab_size=20))
+    task = build.task(config, types.SimpleNamespace(vocab_size=20))
     optimiser, mesh = build.optimiser(config), build.devices(config)
     params, model_state = task.init(jax.random.key(0))
     state = create_state(params, model_state, optimiser, jax.random.key(1))

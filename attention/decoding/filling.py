@@ -1,0 +1,75 @@
+"""Mask-predict (Ghazvininejad et al. 2019): all tokens at once, the doubtful ones again.
+
+>>> import jax.numpy as jnp
+>>> from attention.decoding import mask_predict
+>>> def fill(tokens_BT):  # token 5 at the first place, 6 at the second, ...
+...     return jnp.zeros((1, 3, 9)).at[0, jnp.arange(3), 5 + jnp.arange(3)].set(9.0)
+>>> mask_predict(fill, jnp.array([2]), length=3, iterations=2, mask=1, pad=0).tokens_BT
+Array([[5, 6, 0]], dtype=int32)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Fill = Callable[[jax.Array], jax.Array]
+
+
+class Filled(NamedTuple):
+    """What was filled in.
+
+    Attributes:
+      tokens_BT: int32, pad from each row's length on.
+      log_probs_BT: log-probability of each token when it was last filled in; 0 at padding.
+    """
+
+    tokens_BT: jax.Array
+    log_probs_BT: jax.Array
+
+
+def mask_predict(
+    fill: Fill, length_B: jax.Array, *, length: int, iterations: int, mask: int, pad: int
+) -> Filled:
+    """Fills in sequences of known lengths.
+
+    The first iteration fills in all tokens at once. Iteration t of T, from 0 on, masks the
+    ⌊n (T - t) / T⌋ tokens of a row of n that had the smallest probabilities, and fills them in
+    again, given the rest; what is not masked keeps its probability (section 3.1).
+
+    Args:
+      fill: from tokens_BT, some of them ``mask``, to logits_BTV of every position.
+      length_B: tokens of each row, at most ``length``.
+      length: T of the arrays.
+      iterations: at least 1; with 1 the whole is one pass.
+      mask, pad: ids of the two tokens.
+
+    Raises:
+      ValueError: no iteration.
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations is {iterations}; it needs to be at least 1")
+    real_BT = jnp.arange(length)[None] < length_B[:, None]
+
+    def iterate(number: jax.Array, now: Filled) -> Filled:
+        count_B = length_B * (iterations - number) // iterations
+        masked_BT = real_BT & (_rank(jnp.where(real_BT, now.log_probs_BT, 1)) < count_B[:, None])
+        logits_BTV = fill(jnp.where(masked_BT, mask, now.tokens_BT))
+        log_p_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32), axis=-1)
+        token_BT = log_p_BTV.argmax(axis=-1).astype(jnp.int32)
+        return Filled(
+            jnp.where(masked_BT, token_BT, now.tokens_BT),
+            jnp.where(masked_BT, log_p_BTV.max(axis=-1), now.log_probs_BT),
+        )
+
+    nothing = Filled(jnp.full(real_BT.shape, pad, jnp.int32), jnp.zeros(real_BT.shape, jnp.float32))
+    return lax.fori_loop(0, iterations, iterate, nothing)
+
+
+def _rank(x_BT: jax.Array) -> jax.Array:
+    """Each number's place in its row, from the smallest; of equals the first comes first."""
+    return jnp.argsort(jnp.argsort(x_BT, axis=1, stable=True), axis=1)
