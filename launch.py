@@ -4,8 +4,11 @@ launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value 
                     [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
 launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print] [--config.key=...]
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
-launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
+                    [--teacher=DIR]
+launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...]
+                    [--teacher=DIR] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
+launch.py distil    --workdir=DIR --target_dir=DIR [--beam=4] [--checkpoint=...]
 launch.py expose    --workdir=DIR [--split=valid] [--data_dir=DIR] [--checkpoint=...]
 launch.py options   [--config=experiments/NAME.py]      every key, its value, meaning and range
 """
@@ -26,7 +29,7 @@ MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, Fl
 
 def run(command: str, given: dict, keys: list[str]) -> int:
     """Does the command's work and returns the exit code."""
-    from attention import exposing, host, inspecting, options, trained, translating
+    from attention import distilling, exposing, host, inspecting, options, trained, translating
     from attention import run as runs
     from attention.training.interrupts import end_when_asked
     from experiments import sweeping
@@ -48,6 +51,8 @@ def run(command: str, given: dict, keys: list[str]) -> int:
         translating.translate(source=sys.stdin.buffer, target=sys.stdout, **given)
     elif command == "inspect":
         inspecting.inspect(**given)
+    elif command == "distil":
+        distilling.distil(**given)
     elif command == "expose":
         exposing.expose(**given)
     else:

@@ -13,6 +13,7 @@ from attention import build, trained
 from attention.analysis.plots import by_position
 from attention.data.ordered import eval_batches
 from attention.tasks import exposure
+from attention.tasks.translation import Translation
 from attention.training.devices import shard_batch
 
 WAYS = {"after gold": exposure.after_gold, "after own words": exposure.after_own}
@@ -40,8 +41,14 @@ def expose(
       ValueError: the split's text cannot be used.
     """
     run = trained.load(workdir, checkpoint)
+    task = run.task
+    if not isinstance(task, Translation):
+        raise NotImplementedError(
+            f"{workdir} fills targets in, and reads no words of its own; expose a run of task.kind "
+            "left_to_right"
+        )
     examples = run.judge.examples(build.pairs(run.config, split, data_dir))
-    counted = {way: _counted(run, examples, function) for way, function in WAYS.items()}
+    counted = {way: _counted(task, run, examples, function) for way, function in WAYS.items()}
     tokens_T = counted["after gold"][2]
     told = int((tokens_T >= min(_FEW, tokens_T[0])).sum())
     columns = {
@@ -62,10 +69,12 @@ def expose(
     return picture
 
 
-def _counted(run: trained.Trained, examples: Any, way: Any) -> tuple[np.ndarray, ...]:
+def _counted(
+    task: Translation, run: trained.Trained, examples: Any, way: Any
+) -> tuple[np.ndarray, ...]:
     """Sums [T] over the whole split: nats, tokens told right, tokens."""
     judge = run.judge
-    function = jax.jit(lambda *arguments: way(run.task, *arguments))
+    function = jax.jit(lambda *arguments: way(task, *arguments))
     longest = max(bucket.target for bucket in judge.buckets)
     sums_3T = np.zeros((3, longest))
     for batch in eval_batches(examples, batch_tokens=judge.batch_tokens, buckets=judge.buckets):

@@ -13,7 +13,9 @@ from attention.analysis.matrices import effective_matrix, influence_matrix
 from attention.analysis.plots import attention_map
 from attention.data.examples import encode_sources
 from attention.data.tokenizer import BOS, PAD
+from attention.models.filling import FillingTransformer
 from attention.shapes import Attend, Mix
+from attention.tasks.filling import MASK, Filling
 from attention.trained import Trained
 
 
@@ -35,10 +37,14 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     (source_S,), _ = encode_sources([text], run.task.tokenizer, run.config["data"]["max_length"])
     target_T = _translation(run, source_S)
     pieces = run.task.tokenizer.pieces
-    said, read = pieces(target_T), ["<s>", *pieces(target_T[:-1])]
+    said = pieces(target_T)
+    if isinstance(run.task, Filling):  # one pass, in which it is given nothing but the length
+        read, read_T = ["?"] * len(said), np.full_like(target_T, MASK)
+    else:
+        read, read_T = ["<s>", *pieces(target_T[:-1])], np.concatenate([[BOS], target_T[:-1]])
     source = pieces(source_S)
-    encoded = [f"<{n}>" for n in range(run.task.model.external_tokens)] + source
-    maps = _maps(run, source_S, np.concatenate([[BOS], target_T[:-1]]))
+    encoded = [f"<{n}>" for n in range(run.config["model"]["external_tokens"])] + source
+    maps = _maps(run, source_S, read_T)
     cross_LHTS = np.stack(maps["cross"])
     translation = run.task.texts(target_T[None])[0]
     print(translation)
@@ -64,9 +70,12 @@ def _translation(run: Trained, source_S: np.ndarray) -> np.ndarray:
 
 def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Effective matrices [H, Q, K] of every layer by place; of mixers, influence matrices."""
-    model = run.task.model
+    model, variables = run.task.model, {"params": run.params, **run.model_state}
+    if isinstance(model, FillingTransformer):
+        model = model.transformer
+        variables = {name: tree["transformer"] for name, tree in variables.items()}
     _, sown = model.apply(
-        {"params": run.params, **run.model_state},
+        variables,
         source_S[None],
         target_T[None].astype(np.int32),
         mutable=["intermediates"],

@@ -20,7 +20,7 @@ from attention.data.tokenizer import EOS
 from attention.decoding import Beams
 from attention.evaluation.scores import corpus_scores
 from attention.shapes import Tree
-from attention.tasks.kinds import Task
+from attention.tasks.kinds import Judged
 from attention.tasks.translation import Search
 from attention.training.devices import shard_batch
 
@@ -38,7 +38,7 @@ class Judge:
       target_lang: picks BLEU's tokenisation.
     """
 
-    task: Task
+    task: Judged
     mesh: Mesh
     buckets: Sequence[Bucket]
     batch_tokens: int

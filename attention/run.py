@@ -119,6 +119,12 @@ def _tokenizer(path: Path, pairs: Pairs, config: Config) -> Tokenizer:
     file = path / "tokenizer.model"
     if file.exists():
         return Tokenizer.load(file)
+    if given := config["data"]["vocabulary"]:
+        if not Path(given).is_file():
+            raise FileNotFoundError(
+                f"config.data.vocabulary: there is no file {given}; name a run's tokenizer.model"
+            )
+        return Tokenizer.load(given)
     size = config["data"]["vocab_size"]
     try:
         return Tokenizer(train_tokenizer([*pairs.source, *pairs.target], size))

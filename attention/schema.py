@@ -36,6 +36,7 @@ SCHEMA: dict[str, Key] = {
     "data.source_lang": Key("en", "ending of the source files"),
     "data.target_lang": Key("zh", "ending of the target files; picks BLEU's tokenisation"),
     "data.vocab_size": Key(1_000, "most pieces of the joint vocabulary", low=261),
+    "data.vocabulary": Key(None, "tokenizer.model to use, rather than one of its own", kind=str),
     "data.max_length": Key(128, "most tokens of a training sentence, eos included", low=2),
     "data.buckets": Key(6, "most batch shapes; each is compiled once", low=1),
     "data.train_pairs": Key(50_000, "grammar: training pairs generated", low=1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from attention.evaluation.scores import paired_bootstrap
 from attention.judge import Judge
 from attention.shapes import Tree
 from attention.tasks.kinds import Task
+from attention.tasks.rescoring import Rescored
+from attention.tasks.translation import Translation
 from attention.training.checkpoints import Checkpoints
 from attention.training.devices import mesh, replicate
 from attention.training.step import create_state
@@ -41,13 +43,22 @@ class Trained:
     step: int
 
 
-def load(workdir: str | Path, checkpoint: str = "best") -> Trained:
+def load(
+    workdir: str | Path, checkpoint: str = "best", *, teacher: str | Path | None = None
+) -> Trained:
     """Opens a run at a checkpoint: "best", "latest", "average", or a step.
+
+    Args:
+      workdir: the run.
+      checkpoint: which.
+      teacher: another run, at its best checkpoint, that ranks the candidates of this one.
 
     Raises:
       FileNotFoundError: there is no run, or no such checkpoint.
       ValueError, OSError: the run is damaged, or ``checkpoint`` is not understood.
     """
+    if teacher is not None:
+        return _taught(load(workdir, checkpoint), load(teacher), workdir, teacher)
     path = Path(workdir)
     config = read_config(path)
     checks.check(config)
@@ -73,6 +84,27 @@ def load(workdir: str | Path, checkpoint: str = "best") -> Trained:
     )
 
 
+def _taught(run: Trained, other: Trained, workdir: str | Path, teacher: str | Path) -> Trained:
+    """The run with its candidates ranked by another."""
+    if not isinstance(other.task, Translation):
+        raise ValueError(
+            f"teacher: {teacher} fills targets in and cannot rank them; name a run of task.kind "
+            "left_to_right"
+        )
+    if run.task.tokenizer.model != other.task.tokenizer.model:
+        raise ValueError(
+            f"teacher: {teacher} has another vocabulary than {workdir}; train the student with "
+            f"--config.data.vocabulary={Path(teacher) / 'tokenizer.model'}"
+        )
+    task = Rescored(run.task, other.task)
+    return replace(
+        run,
+        judge=replace(run.judge, task=task),
+        params=(run.params, other.params),
+        model_state=(run.model_state, other.model_state),
+    )
+
+
 def evaluate(
     workdir: str | Path,
     split: str = "test",
@@ -80,6 +112,7 @@ def evaluate(
     data_dir: str | None = None,
     checkpoint: str = "best",
     compare: str | Path | None = None,
+    teacher: str | Path | None = None,
 ) -> dict[str, Any]:
     """Scores a checkpoint on a split, over every sentence.
 
@@ -88,6 +121,7 @@ def evaluate(
       split: which split; of files any name.
       data_dir: where the files lie; by default where the run's config says.
       checkpoint: see ``load``.
+      teacher: see ``load``.
       compare: another run, against which sacreBLEU's paired bootstrap is taken.
 
     Returns:
@@ -98,7 +132,7 @@ def evaluate(
       FileNotFoundError: there is no run, no such checkpoint or no such split.
       ValueError: the split's text, or ``compare``, cannot be used.
     """
-    run = load(workdir, checkpoint)
+    run = load(workdir, checkpoint, teacher=teacher)
     pairs = build.pairs(run.config, split, data_dir)
     report, hypotheses = run.judge.report(
         run.params, run.model_state, pairs, build.search(run.config)

@@ -28,6 +28,7 @@ def translate(
     beam: int | None = None,
     nbest: int = 1,
     scores: bool = False,
+    teacher: str | Path | None = None,
 ) -> None:
     """Writes the translation of each line, in order, as soon as it is there.
 
@@ -43,12 +44,13 @@ def translate(
       beam: beams; by default the config's.
       nbest: translations of each line, at most ``beam``.
       scores: whether to write scores.
+      teacher: see ``attention.trained.load``.
 
     Raises:
       ValueError: the input is not UTF-8, or ``beam`` or ``nbest`` is out of range.
       FileNotFoundError: there is no run, or no such checkpoint.
     """
-    run = trained.load(workdir, checkpoint)
+    run = trained.load(workdir, checkpoint, teacher=teacher)
     beam = run.config["decode"]["beam"] if beam is None else beam
     checks.check_beam("beam", beam, run.task.tokenizer.vocab_size)
     if not 1 <= nbest <= beam:

@@ -10,9 +10,10 @@ from absl import flags
 COMMANDS = {  # the flags each needs, and those it may have
     "train": (["config"], ["workdir", "on_change", "final_split"]),
     "sweep": (["config", "workdir"], ["executor", "on_change"]),
-    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare"]),
-    "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores"]),
+    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare", "teacher"]),
+    "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores", "teacher"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),
+    "distil": (["workdir", "target_dir"], ["checkpoint", "beam"]),
     "expose": (["workdir"], ["split", "data_dir", "checkpoint"]),
     "options": ([], ["config"]),
 }

@@ -81,6 +81,19 @@ def test_the_defaults_pass():
             {"noise__kind": "scheduled", "noise__mix": "top_k", "noise__top_k": 1001},
             "noise.top_k is 1001; the vocabulary has 1000 tokens, choose at most as many",
         ),
+        ({"task__canvas": 9}, "task.canvas is 9, and task.kind left_to_right, which needs none"),
+        (
+            {"task__kind": "mask_predict", "task__canvas": 9},
+            "task.canvas is 9, and data.max_length 128: targets of so many tokens would not fit",
+        ),
+        (
+            {"task__kind": "mask_predict", "task__canvas": 130, "model__positions": "learned"},
+            "task.canvas is 130, and there are learned positions for data.max_length, 128, tokens",
+        ),
+        (
+            {"task__kind": "mask_predict", "noise__kind": "scheduled"},
+            "noise is of decoders that read what comes before, and task.kind is mask_predict",
+        ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),
     ],

@@ -49,6 +49,7 @@ ALLOWED = {
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "exposing": _PARTS | {"build", "trained"},
+    "distilling": _PARTS | {"build", "checks", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
     "run": _PARTS
     | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},

@@ -139,6 +139,60 @@ def test_expose_prints_a_table_and_draws_it(launched, trained_run):
     mistake(launched("expose", f"--workdir={workdir}", "--split=nowhere"), "nowhere")
 
 
+@pytest.fixture(scope="module")
+def student(launched, tiny, trained_run, tmp_path_factory):
+    """A run that fills in, taught by `trained_run`, and the directory of the teacher's corpus."""
+    path = tmp_path_factory.mktemp("student")
+    folder = path / "distilled"
+    ran = launched("distil", f"--workdir={trained_run[0]}", f"--target_dir={folder}", "--beam=1")
+    assert ran.code == 0, ran.err
+    ran = launched(
+        *tiny, f"--workdir={path / 'run'}", f"--config.data.dir={folder}",
+        "--config.task.kind=mask_predict", f"--config.data.vocabulary={folder / 'tokenizer.model'}",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    return path / "run", folder
+
+
+@pytest.mark.slow
+def test_a_distilled_corpus_has_the_teacher_s_words(launched, student, trained_run, corpus):
+    folder = student[1]
+    for name in ("train.en", "valid.en", "valid.de", "test.en", "test.de"):
+        assert (folder / name).read_text("utf-8") == (corpus / name).read_text("utf-8")
+    teacher = f"--workdir={trained_run[0]}"
+    source = (folder / "train.en").read_bytes()
+    ran = launched("translate", teacher, "--beam=1", stdin=source)
+    assert (folder / "train.de").read_text("utf-8") == ran.out
+    again = launched("distil", teacher, f"--target_dir={folder}")
+    mistake(again, f"target_dir: {folder} has files already; name a new directory")
+
+
+@pytest.mark.slow
+def test_a_run_that_fills_in(launched, student, trained_run):
+    workdir = f"--workdir={student[0]}"
+    plain = launched("evaluate", workdir)
+    taught = launched("evaluate", workdir, f"--teacher={trained_run[0]}")
+    assert (plain.code, taught.code) == (0, 0), taught.err
+    assert plain.report["loss"] == taught.report["loss"]
+    ran = launched("translate", workdir, f"--teacher={trained_run[0]}", stdin=b"a b\n\nc\n")
+    assert (ran.code, ran.out.count("\n")) == (0, 3), ran.err
+    assert launched("inspect", workdir, "--text=a b").code == 0
+    mistake(launched("expose", workdir), "fills targets in, and reads no words of its own")
+    wrong = launched("evaluate", f"--workdir={trained_run[0]}", f"--teacher={student[0]}")
+    mistake(wrong, f"teacher: {student[0]} fills targets in and cannot rank them; name a run")
+
+
+@pytest.mark.slow
+def test_a_teacher_of_another_vocabulary(launched, tiny, trained_run, tmp_path):
+    other = [arg for arg in tiny if "vocab_size" not in arg]
+    ran = launched(*other, "--config.data.vocab_size=285", f"--workdir={tmp_path / 'other'}")
+    assert ran.code == 0, ran.err
+    ran = launched("evaluate", f"--workdir={trained_run[0]}", f"--teacher={tmp_path / 'other'}")
+    mistake(ran, "has another vocabulary than", "--config.data.vocabulary=")
+    ran = launched(*tiny, f"--workdir={tmp_path / 'x'}", "--config.data.vocabulary=nowhere")
+    mistake(ran, "config.data.vocabulary: there is no file nowhere; name a run's tokenizer.model")
+
+
 def test_help(launched):
     ran = launched("--help")
     assert ran.code == 0
@@ -146,7 +200,7 @@ def test_help(launched):
 
 
 COMMANDS = [
-    ([], "needs one of train, sweep, evaluate, translate, inspect, expose, options; got"),
+    ([], "needs one of train, sweep, evaluate, translate, inspect, distil, expose, options; got"),
     (["tran"], "got tran"),
     (["train", "evaluate"], "got train evaluate"),
     (["train"], "train needs a value for --config"),

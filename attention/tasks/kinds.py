@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from attention.tasks.filling import Filling
+from attention.tasks.rescoring import Rescored
 from attention.tasks.translation import Translation
 
 Task = Translation | Filling
+Judged = Task | Rescored

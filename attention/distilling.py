@@ -1,0 +1,72 @@
+"""Distillation (Kim & Rush 2016): a corpus whose targets are a trained run's translations."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from attention import build, checks, trained
+from attention.data.pairs import Pairs
+
+_SOME = 2_048  # sentences translated together
+
+
+def distil(
+    workdir: str | Path,
+    target_dir: str | Path,
+    *,
+    checkpoint: str = "best",
+    beam: int | None = None,
+) -> Path:
+    """Writes DIR/train.LANG with the run's translations of its training text, and what goes along.
+
+    Validation and test text are written as they are, and the run's vocabulary as
+    DIR/tokenizer.model, so that a student may have the same (``config.data.vocabulary``).
+
+    Args:
+      workdir: the run.
+      target_dir: a directory that is new or empty.
+      checkpoint: see ``attention.trained.load``.
+      beam: beams; by default the config's.
+
+    Returns:
+      The directory.
+
+    Raises:
+      FileNotFoundError: there is no run, or no such checkpoint.
+      ValueError: ``beam`` is out of range.
+      OSError: the directory has files, or cannot be written.
+    """
+    folder = Path(target_dir)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"target_dir: {folder} has files already; name a new directory")
+    run = trained.load(workdir, checkpoint)
+    beam = run.config["decode"]["beam"] if beam is None else beam
+    checks.check_beam("beam", beam, run.task.tokenizer.vocab_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("valid", "test"):
+        _write(folder, split, build.pairs(run.config, split), run.config)
+    shutil.copyfile(Path(workdir) / "tokenizer.model", folder / "tokenizer.model")
+    pairs = build.pairs(run.config, "train")
+    sources = run.judge.examples(pairs).source
+    translations: list[str] = []
+    search, begun = build.search(run.config, beams=beam), time.monotonic()
+    for first in range(0, len(sources), _SOME):
+        some = sources[first : first + _SOME]
+        found = run.judge.translate(run.params, run.model_state, some, search)
+        translations += [best[0][0] for best in found]
+        speed = len(translations) / (time.monotonic() - begun)
+        print(f"{len(translations):,} of {len(sources):,} sentences, {speed:,.0f} a second",
+              file=sys.stderr)  # fmt: skip
+    _write(folder, "train", Pairs(pairs.source, tuple(translations)), run.config)
+    return folder
+
+
+def _write(folder: Path, split: str, pairs: Pairs, config: trained.Config) -> None:
+    """DIR/SPLIT.LANG of both sides."""
+    for side in ("source", "target"):
+        language = config["data"][f"{side}_lang"]
+        text = "".join(f"{line}\n" for line in getattr(pairs, side))
+        (folder / f"{split}.{language}").write_text(text, encoding="utf-8")

@@ -1,0 +1,69 @@
+"""Candidates ranked by a teacher, against sums by hand."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from attention.data.tokenizer import BOS, EOS, PAD, Tokenizer, train_tokenizer
+from attention.models.filling import FillingTransformer
+from attention.models.transformer import Transformer
+from attention.modules.feed_forward import FeedForward
+from attention.tasks.filling import Filling
+from attention.tasks.rescoring import Rescored
+from attention.tasks.translation import Search, Translation
+
+SOURCE = np.array([[5, 6, EOS, PAD], [7, EOS, PAD, PAD], [PAD] * 4], np.int32)
+
+
+@pytest.fixture(scope="module")
+def task():
+    tokenizer = Tokenizer(train_tokenizer(["a b c d e f g h", "h g f e d c b a"] * 8, 272))
+    plain = Transformer(
+        vocab_size=tokenizer.vocab_size,
+        size=8,
+        heads=2,
+        layers=1,
+        feed_forward=partial(FeedForward, hidden=8),
+        pre_norm=True,
+    )
+    student = Filling(FillingTransformer(plain.clone(causal=False), 6), tokenizer)
+    return Rescored(student, Translation(plain, tokenizer))
+
+
+@pytest.fixture(scope="module")
+def params(task):
+    made = task.task.init(jax.random.key(0))[0], task.teacher.init(jax.random.key(1))[0]
+    return jax.tree.map(lambda leaf: 3.0 * leaf, made)
+
+
+@pytest.mark.parametrize("nbest", [1, 3])
+def test_the_best_by_the_teacher(task, params, nbest):
+    search = Search(beams=3, nbest=nbest, iterations=2)
+    found = jax.jit(task.search, static_argnums=3)(params, ({}, {}), SOURCE, search)
+    all_three = task.task.search(params[0], {}, SOURCE, Search(beams=3, nbest=3, iterations=2))
+    own, orders = np.asarray(all_three.tokens_BNT), []
+    for row in (0, 1):
+        source = SOURCE[row][SOURCE[row] != PAD]
+        scored = []
+        for tokens in own[row]:
+            tokens = tokens[tokens != PAD]
+            read = np.concatenate([[BOS], tokens[:-1]])
+            logits = task.teacher.model.apply({"params": params[1]}, source[None], read[None])[0]
+            log_p = np.asarray(jax.nn.log_softmax(logits.astype("float32")))
+            scored.append(float(log_p[np.arange(len(tokens)), tokens].mean()))
+        order = np.argsort(scored)[::-1][:nbest]
+        orders.append(list(order))
+        np.testing.assert_array_equal(found.tokens_BNT[row], own[row][order])
+        np.testing.assert_allclose(found.scores_BN[row], np.array(scored)[order], rtol=1e-4)
+    assert [0, 1, 2][:nbest] not in orders or orders[0] != orders[1]  # it is another order
+    assert not np.any(found.tokens_BNT[2])
+
+
+def test_its_loss_and_texts_are_the_task_s(task, params):
+    batch = {"source_BS": SOURCE, "target_BT": SOURCE}
+    ours = task.eval_loss(params, ({}, {}), batch)
+    np.testing.assert_array_equal(ours, task.task.eval_loss(params[0], {}, batch))
+    assert task.texts(np.array([[EOS]])) == [""]
+    assert task.tokenizer is task.task.tokenizer
