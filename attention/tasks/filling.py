@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from attention.decoding import Beams, mask_predict
+from attention.decoding import Beams, Filled, mask_predict
 from attention.models.filling import FillingTransformer
 from attention.shapes import Tree
 from attention.tasks.translation import Batch, Search, limits
@@ -21,6 +21,7 @@ from attention.training.losses import cross_entropy
 
 MASK = UNK  # which no text is made of: the vocabulary falls back on bytes
 _NEVER = np.array([PAD, UNK, BOS])
+_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +105,17 @@ class Filling:
             logits_RTV = run(tokens_RT, lengths_R, memories, source_BS, method="fill")
             return logits_RTV + never_V[None, None]
 
-        filled = mask_predict(
-            fill, lengths_R, length=length, iterations=search.iterations, mask=MASK, pad=PAD
-        )
-        return self._best(*filled, lengths_BN, search.nbest)
+        def to(size: int) -> Filled:
+            filled = mask_predict(
+                fill, lengths_R, length=size, iterations=search.iterations, mask=MASK, pad=PAD
+            )
+            return Filled(*(jnp.pad(x_RT, ((0, 0), (0, length - size))) for x_RT in filled))
+
+        # In arrays as short as the longest of the lengths allows.
+        sizes = [size for size in _SIZES if size < length] + [length]
+        which = jnp.searchsorted(jnp.array(sizes), lengths_R.max())
+        filled = jax.lax.switch(which, [partial(to, size) for size in sizes])
+        return self._best(filled.tokens_BT, filled.log_probs_BT, lengths_BN, search.nbest)
 
     def texts(self, tokens: np.ndarray) -> list[str]:
         """One line of text for each row of tokens; what would break a line is a space."""
