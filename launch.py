@@ -9,6 +9,8 @@ launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoin
                     [--teacher=DIR] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
 launch.py distil    --workdir=DIR --target_dir=DIR [--beam=4] [--checkpoint=...]
+launch.py mix       --data_dir=DIR --synthetic=FILE --monolingual=FILE --target_dir=DIR
+                    --source_lang=en --target_lang=de [--tag="<BT>"]     back-translated pairs
 launch.py expose    --workdir=DIR [--split=valid] [--data_dir=DIR] [--checkpoint=...]
 launch.py options   [--config=experiments/NAME.py]      every key, its value, meaning and range
 """
@@ -29,7 +31,16 @@ MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError, Fl
 
 def run(command: str, given: dict, keys: list[str]) -> int:
     """Does the command's work and returns the exit code."""
-    from attention import distilling, exposing, host, inspecting, options, trained, translating
+    from attention import (
+        distilling,
+        exposing,
+        host,
+        inspecting,
+        options,
+        tagging,
+        trained,
+        translating,
+    )
     from attention import run as runs
     from attention.training.interrupts import end_when_asked
     from experiments import sweeping
@@ -53,6 +64,8 @@ def run(command: str, given: dict, keys: list[str]) -> int:
         inspecting.inspect(**given)
     elif command == "distil":
         distilling.distil(**given)
+    elif command == "mix":
+        tagging.mix(**given)
     elif command == "expose":
         exposing.expose(**given)
     else:

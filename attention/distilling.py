@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attention import build, checks, trained
 from attention.data.pairs import Pairs
+from attention.data.text import new_directory, write_parallel
 
 _SOME = 2_048  # sentences translated together
 
@@ -39,15 +40,13 @@ def distil(
       ValueError: ``beam`` is out of range.
       OSError: the directory has files, or cannot be written.
     """
-    folder = Path(target_dir)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"target_dir: {folder} has files already; name a new directory")
     run = trained.load(workdir, checkpoint)
     beam = run.config["decode"]["beam"] if beam is None else beam
     checks.check_beam("beam", beam, run.task.tokenizer.vocab_size)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, data = new_directory(target_dir), run.config["data"]
+    languages = data["source_lang"], data["target_lang"]
     for split in ("valid", "test"):
-        _write(folder, split, build.pairs(run.config, split), run.config)
+        write_parallel(folder, split, *languages, build.pairs(run.config, split))
     shutil.copyfile(Path(workdir) / "tokenizer.model", folder / "tokenizer.model")
     pairs = build.pairs(run.config, "train")
     sources = run.judge.examples(pairs).source
@@ -60,13 +59,5 @@ def distil(
         speed = len(translations) / (time.monotonic() - begun)
         print(f"{len(translations):,} of {len(sources):,} sentences, {speed:,.0f} a second",
               file=sys.stderr)  # fmt: skip
-    _write(folder, "train", Pairs(pairs.source, tuple(translations)), run.config)
+    write_parallel(folder, "train", *languages, Pairs(pairs.source, tuple(translations)))
     return folder
-
-
-def _write(folder: Path, split: str, pairs: Pairs, config: trained.Config) -> None:
-    """DIR/SPLIT.LANG of both sides."""
-    for side in ("source", "target"):
-        language = config["data"][f"{side}_lang"]
-        text = "".join(f"{line}\n" for line in getattr(pairs, side))
-        (folder / f"{split}.{language}").write_text(text, encoding="utf-8")

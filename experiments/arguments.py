@@ -14,6 +14,10 @@ COMMANDS = {  # the flags each needs, and those it may have
     "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores", "teacher"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),
     "distil": (["workdir", "target_dir"], ["checkpoint", "beam"]),
+    "mix": (
+        ["data_dir", "target_dir", "source_lang", "target_lang", "synthetic", "monolingual"],
+        ["tag"],
+    ),
     "expose": (["workdir"], ["split", "data_dir", "checkpoint"]),
     "options": ([], ["config"]),
 }

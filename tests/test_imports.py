@@ -49,6 +49,7 @@ ALLOWED = {
     "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
     "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
     "exposing": _PARTS | {"build", "trained"},
+    "tagging": {"data"},
     "distilling": _PARTS | {"build", "checks", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
     "run": _PARTS

@@ -107,6 +107,33 @@ def read_parallel(directory: str | Path, split: str, source_lang: str, target_la
     return Pairs(tuple(source), tuple(target))
 
 
+def new_directory(path: str | Path) -> Path:
+    """Make a directory for a corpus.
+
+    Raises:
+        FileExistsError: it has files already, or is one.
+        OSError: it cannot be made.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} has files already: name a new directory")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_parallel(
+    directory: Path, split: str, source_lang: str, target_lang: str, pairs: Pairs
+) -> None:
+    """Write one split as `read_parallel` reads it; what would break a line is a space.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for language, side in ((source_lang, pairs.source), (target_lang, pairs.target)):
+        with (directory / f"{split}.{language}").open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line.replace(chr(10), ' ')}\n" for line in side)
+
+
 def _find(directory: Path, name: str) -> Path:
     for path in (directory / name, directory / f"{name}.gz"):
         if path.is_file():
