@@ -123,9 +123,14 @@ def by_sums(
     one_BQH1, one_BKH1 = (jnp.ones_like(x[..., :1]) for x in (q_BQHR, k_BKHR))
     weight_BKH1 = asked.shown(one_BKH1 if weight_BKH1 is None else weight_BKH1)
     log_gate_BKH1 = None if log_gate_BKH1 is None else asked.shown(log_gate_BKH1)
-    v_BKHE = jnp.concatenate([asked.v_BKHE, one_BKH1], axis=-1)
-    out_BQHE, kept = asked.gather("sums_BHRE", q_BQHR, k_BKHR * weight_BKH1, v_BKHE, log_gate_BKH1)
-    out_BQHE, total_BQH1 = out_BQHE[..., :-1], out_BQHE[..., -1:]
+    k_BKHR = k_BKHR * weight_BKH1
+    if asked.cache is None and not asked.causal and log_gate_BKH1 is None:
+        out_BQHE, kept = asked.gather("sums_BHRE", q_BQHR, k_BKHR, asked.v_BKHE)
+        total_BQH1 = jnp.einsum("BQHR,BHR->BQH", q_BQHR, k_BKHR.sum(axis=1))[..., None]
+    else:  # a recurrence adds up w as one more column of v
+        v_BKHE = jnp.concatenate([asked.v_BKHE, one_BKH1], axis=-1)
+        out_BQHE, kept = asked.gather("sums_BHRE", q_BQHR, k_BKHR, v_BKHE, log_gate_BKH1)
+        out_BQHE, total_BQH1 = out_BQHE[..., :-1], out_BQHE[..., -1:]
     if least > 0.0:
         of_keys_BQH1, also = asked.gather(
             "weight_BH11", one_BQH1, weight_BKH1, one_BKH1, log_gate_BKH1
