@@ -37,6 +37,8 @@ ATTENTIONS: dict[str, type] = {
     "performer": variants.Performer,
     "rfa": variants.RFA,
     "synthesizer": variants.Synthesizer,
+    "location": variants.Location,
+    "monotonic": variants.Monotonic,
     "fnet": variants.FNet,
     "mixer": variants.Mixer,
     "conv": variants.Conv,
@@ -80,6 +82,11 @@ def attend(spec: Any, place: str) -> Any:
         raise NotImplementedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
             f"choose softmax{made.abilities.across and '; ' + made.abilities.across}"
+        )
+    if place == "encoder" and made.abilities.decoding == "carried":
+        raise NotImplementedError(
+            f"config.model.encoder is {name}, which cannot attend within one sequence; choose "
+            "softmax, and it for model.cross"
         )
     if place == "decoder" and made.abilities.causal == "no":
         raise NotImplementedError(

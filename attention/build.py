@@ -20,6 +20,7 @@ from attention.data.tokenizer import Tokenizer
 from attention.models.filling import FillingTransformer
 from attention.models.transformer import Transformer
 from attention.modules.batch_norm import BatchNorm
+from attention.modules.copying import PointerGenerator
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
@@ -84,6 +85,7 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         decoder=attend(model["decoder"], stands_as(config, "decoder")),
         cross=attend(model["cross"], "cross"),
         wiring=wirings[model["wiring"]],
+        copying=PointerGenerator if model["copy"] else None,
         feed_forward=partial(
             FEED_FORWARDS[model["activation"]],
             hidden=model["ff_size"],

@@ -41,6 +41,7 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "lstm": ({"both_ways": False},),
     "gru": ({"both_ways": False},),
 }
+CROSS_ALONE = ("location", "monotonic")  # no attentions within one sequence
 COLUMNS = (
     "name",
     "definition",
@@ -82,9 +83,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
             told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
-            yield _row(
-                f"`{name}`" + (f" with {told}" if told else ""), attentions.attend(spec, "encoder")
-            )
+            attend = attentions.attend(spec, "cross" if name in CROSS_ALONE else "encoder")
+            yield _row(f"`{name}`" + (f" with {told}" if told else ""), attend)
 
 
 def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
         name,
         (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),
         can.causal,
-        _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else ""),
+        _cross(can),
         _padding(can),
         _yes(can.bias),
         can.decoding,
@@ -104,6 +104,12 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
         _paper(attend),
         f"[{file}](attention/variants/{file})",
     )
+
+
+def _cross(can: Abilities) -> str:
+    if can.decoding == "carried":
+        return "alone"
+    return _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else "")
 
 
 def _padding(can: Abilities) -> str:
@@ -125,7 +131,8 @@ def _counted(attend: Attend | Mix) -> str:
     """Numbers that are trained, and numbers of state, in a layer of 512 features and 8 heads."""
     layer = multi_head(HEADS, attend)()
     x_BTM = jax.ShapeDtypeStruct((1, 16, SIZE), jnp.float32)
-    made = dict(jax.eval_shape(layer.init, jax.random.key(0), x_BTM))
+    inputs = (x_BTM, x_BTM) if attend.abilities.decoding == "carried" else (x_BTM,)
+    made = dict(jax.eval_shape(layer.init, jax.random.key(0), *inputs))
     trained, kept = (
         sum(leaf.size for leaf in jax.tree.leaves(made.get(name, {}))) for name in ("params", STATE)
     )

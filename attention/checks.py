@@ -113,6 +113,11 @@ def _task(config: Config) -> None:
                 "choose mask_predict, or canvas 0"
             )
         return
+    if config["model"]["copy"]:
+        raise NotImplementedError(
+            "config.model.copy is true, and task.kind mask_predict, whose tokens are told all at "
+            "once; choose left_to_right, or copy false"
+        )
     if canvas and canvas < longest:
         raise ValueError(
             f"config.task.canvas is {canvas}, and data.max_length {longest}: targets of so many "

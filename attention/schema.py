@@ -65,6 +65,7 @@ SCHEMA: dict[str, Key] = {
         "which of the encoder's layers each layer of the decoder asks",
         choices=("last", "same", "mixture"),
     ),
+    "model.copy": Key(False, "copy source tokens, by the last layer's cross-attention"),
     "model.levels": Key(0, "mixture: uppermost states mixed; at most layers + 1; 0: all", low=0),
     "model.tied": Key(True, "one table for source, target and output"),
     "model.remat": Key(False, "recompute layers in the backward pass to save memory"),

@@ -48,13 +48,15 @@ class Abilities:
         later value reaches i but what is selected may depend on later tokens; "no" otherwise.
       cross: queries and keys may come from two sequences.
       bias: an additive bias on the scores is understood.
-      decoding: "cached" one step at a time, "recompute" the prefix at each step, or "no".
+      decoding: "cached" one step at a time, "recompute" the prefix at each step, or "no"; "carried"
+        where a query needs what the one before has left, across two sequences: see ``Carrying``.
       projections: queries, keys and values projected "apart"; "shared" queries and keys; "one"
         projection for all three; or "values" alone, which then stand for queries and keys too.
       grouped: fewer key and value heads than queries' are taken as they are, k_BKGD and v_BKGE; for
         others ``MultiHead`` repeats them.
       needs_x: the layer's input x_BTM is wanted beside q, k and v.
       fixed_length: the definition holds for one declared length, to which inputs are padded.
+      shares: the weights of a query are shares, none below zero and together at most one.
       masks: "any" mask is followed, or "plain" ones alone: causal and padding, see
         ``masks.plainly``.
       time: how multiply-adds grow beside those of the projections, in n tokens, d features of the
@@ -67,11 +69,12 @@ class Abilities:
     causal: Literal["exact", "values only", "no"]
     cross: bool
     bias: bool
-    decoding: Literal["cached", "recompute", "no"]
+    decoding: Literal["cached", "carried", "recompute", "no"]
     projections: Literal["apart", "shared", "one", "values"] = "apart"
     grouped: bool = False
     needs_x: bool = False
     fixed_length: bool = False
+    shares: bool = False
     masks: Literal["any", "plain"] = "any"
     time: str = ""
     memory: str = ""
@@ -145,6 +148,30 @@ class Attend(Protocol):
 
 
 @runtime_checkable
+class Carrying(Attend, Protocol):
+    """An attention whose queries go in order, each with what the one before has left; no others.
+
+    ``start_cross`` is what the first of them finds, every leaf with the batch first; of the next Q
+    queries ``extend_cross`` gives the outputs, and what they leave. ``attend`` is both, of all.
+    """
+
+    def start_cross(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, k_len: int, dtype: Any
+    ) -> Tree: ...
+
+    def extend_cross(
+        self,
+        params: Tree,
+        state: Tree,
+        carry: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+    ) -> tuple[jax.Array, Tree]: ...
+
+
+@runtime_checkable
 class Mix(Protocol):
     """A way for positions to mix without queries and keys: a frozen, hashable value.
 
@@ -190,10 +217,10 @@ def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
             )
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"{name} has dtype {x.dtype}; it needs a floating dtype: cast it first")
-    if not q_BQHD.shape[0] == k_BKHD.shape[0] == v_BKHE.shape[0]:
+    q_rows, k_rows, v_rows = (len(x) for x in (q_BQHD, k_BKHD, v_BKHE))
+    if not q_rows == k_rows == v_rows:
         raise ValueError(
-            f"batch sizes differ: q has {q_BQHD.shape[0]}, k {k_BKHD.shape[0]}, "
-            f"v {v_BKHE.shape[0]}; they must be equal"
+            f"batch sizes differ: q has {q_rows}, k {k_rows}, v {v_rows}; they must be equal"
         )
     if k_BKHD.shape[1] != v_BKHE.shape[1]:
         raise ValueError(

@@ -94,6 +94,10 @@ def test_the_defaults_pass():
             {"task__kind": "mask_predict", "noise__kind": "scheduled"},
             "noise is of decoders that read what comes before, and task.kind is mask_predict",
         ),
+        (
+            {"task__kind": "mask_predict", "model__copy": True},
+            "model.copy is true, and task.kind mask_predict, whose tokens are told all at once",
+        ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),
     ],

@@ -161,8 +161,10 @@ def _take(tree: Tree, row_G: jax.Array, batch: int) -> Tree:
     """These rows of the batch, each with all its beams."""
 
     def take(leaf: jax.Array) -> jax.Array:
-        grouped = leaf.reshape(batch, -1, *leaf.shape[1:])
-        return jnp.take(grouped, row_G, axis=0, mode="clip").reshape(-1, *leaf.shape[1:])
+        beams = len(leaf) // batch  # not told by -1, as a cache without room has no numbers
+        grouped = leaf.reshape(batch, beams, *leaf.shape[1:])
+        taken = jnp.take(grouped, row_G, axis=0, mode="clip")
+        return taken.reshape(len(row_G) * beams, *leaf.shape[1:])
 
     return jax.tree.map(take, tree)
 

@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import Causal, Lengths
+from attention.models.stacks import decoder_layers, encoder_layers
+from attention.modules.copying import Source, source_of
 from attention.modules.dropout import Dropout
 from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
 from attention.modules.feed_forward import FeedForward
-from attention.modules.layers import DecoderLayer, EncoderLayer, Residual, multi_head, normalised
+from attention.modules.layers import normalised
 from attention.modules.own import Shared
 from attention.modules.wiring import Last
 from attention.positions import Rotary
@@ -37,6 +39,8 @@ class Transformer(nn.Module):
         stand for the first two.
       wiring: makes the module that says which of the encoder's layers each layer of the decoder
         asks, given ``layers``.
+      copying: makes the module that copies source tokens to the output by the last layer's
+        cross-attention, given ``dtype``; its log-probabilities stand for logits. Or None.
       feed_forward: makes a feed-forward layer.
       norm: makes a normalisation, given ``dtype``.
       source_norm: that of the encoder, where it is another; ``BatchNorm`` stands only there.
@@ -72,6 +76,7 @@ class Transformer(nn.Module):
     decoder: Attend | Mix = Softmax()
     cross: Attend = Softmax()
     wiring: Callable[..., nn.Module] = Last
+    copying: Callable[..., nn.Module] | None = None
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm
     source_norm: Callable[..., nn.Module] | None = None
@@ -100,31 +105,17 @@ class Transformer(nn.Module):
         self.source_dropout, self.target_dropout = Dropout(self.dropout), Dropout(self.dropout)
         norm = partial(self.norm, dtype=self.dtype)
         source_norm = partial(self.source_norm or self.norm, dtype=self.dtype)
-        forward = partial(self.feed_forward, dtype=self.dtype)
-        residual, source_residual = (
-            partial(Residual, of_side, self.pre_norm, self.dropout)
-            for of_side in (norm, source_norm)
-        )
-        remat = nn.remat if self.remat else lambda layer: layer
-        encoder_layer, decoder_layer = remat(EncoderLayer), remat(DecoderLayer)
-        attention = partial(
-            multi_head, self.heads, kv_heads=self.kv_heads, rotary=self.rotary, dtype=self.dtype
-        )
         if self.position_bias is not None:
             self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
             self.decoder_bias = self.position_bias(heads=self.heads, both_ways=not self.causal)
         self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
-        self.encoder_layers = [
-            encoder_layer(attention(self.encoder), forward, source_residual)
-            for _ in range(self.layers)
-        ]
-        self.decoder_layers = [
-            decoder_layer(attention(self.decoder), attention(self.cross), forward, residual)
-            for _ in range(self.layers)
-        ]
+        self.encoder_layers = encoder_layers(self, source_norm)
+        self.decoder_layers = decoder_layers(self, norm)
         self.levels = self.wiring(layers=self.layers)
         if self.pre_norm:
             self.encoder_norm, self.decoder_norm = source_norm(), norm()
+        if self.copying is not None:
+            self.copies = self.copying(dtype=self.dtype)
 
     def __call__(self, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
         """Logits for the token after each of ``target_BT`` (teacher forcing).
@@ -137,7 +128,8 @@ class Transformer(nn.Module):
           logits_BTV, at least float32.
         """
         y_BTM, memories = self.embed_target(target_BT), self.memories(source_BS)
-        return self.decode(y_BTM, memories, self.lengths(source_BS), self.lengths(target_BT))
+        lengths = self.lengths(source_BS), self.lengths(target_BT)
+        return self.decode(y_BTM, memories, *lengths, source_BS)
 
     def lengths(self, tokens_BT: jax.Array) -> jax.Array:
         """Tokens before the padding, a row."""
@@ -182,6 +174,7 @@ class Transformer(nn.Module):
         memories: Sequence[jax.Array],
         source_lengths_B: jax.Array,
         target_lengths_B: jax.Array,
+        source_BS: jax.Array | None = None,  # for a model that copies
     ) -> jax.Array:
         """Logits of a whole target at once, from ``embed_target``'s vectors; padding is ignored."""
         padding = Lengths(target_lengths_B)
@@ -189,12 +182,13 @@ class Transformer(nn.Module):
         cross_mask = Lengths(target_lengths_B, source_lengths_B)
         real_BT = jnp.arange(y_BTM.shape[1])[None] < target_lengths_B[:, None]
         y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)
-        y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
+        x_BTM = y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
         bias = None if self.position_bias is None else self.decoder_bias()
-        shared = self.cross_shared(self._sizes)
+        shared, weights_BTS = self.cross_shared(self._sizes), y_BTM[..., :0]
         for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True):
-            y_BTM = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias, shared)
-        return self._logits(y_BTM)
+            y_BTM, weights_BTS = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias, shared)
+        source = self._source(source_BS, memories, source_lengths_B)
+        return self._logits(y_BTM, x_BTM, weights_BTS, source)
 
     def start(self, source_BS: jax.Array, *, length: int) -> tuple[Tree, Tree]:
         """What decoding needs: the memory, projected once, and an empty cache.
@@ -207,54 +201,60 @@ class Transformer(nn.Module):
           (memory, cache): the memory is constant; every leaf of the cache has the batch first,
           and may be repeated row by row (beams) while the memory is not.
         """
-        mask = Lengths(None, self.lengths(source_BS))
-        rows, memories = source_BS.shape[0], self.memories(source_BS)
-        memory = {
-            "lengths_B": self.lengths(source_BS),
-            "layers": [
-                layer.project_memory(memory_BSM, mask)
-                for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True)
-            ],
-        }
-        cache = {
-            "pos_B": jnp.zeros((rows,), jnp.int32),
-            "layers": [layer.start(rows, length, self.size) for layer in self.decoder_layers],
-        }
-        return memory, cache
+        memories, lengths_B = self.memories(source_BS), self.lengths(source_BS)
+        asked = [
+            layer.project_memory(memory_BSM, Lengths(None, lengths_B))
+            for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True)
+        ]
+        source = self._source(source_BS, memories, lengths_B)
+        memory = {"lengths_B": lengths_B, "layers": asked, "source": source}
+        layers = [
+            layer.start(len(source_BS), length, self.size, of_layer)
+            for layer, of_layer in zip(self.decoder_layers, asked, strict=True)
+        ]
+        return memory, {"pos_B": jnp.zeros((len(source_BS),), jnp.int32), "layers": layers}
 
     def grow(self, cache: Tree, length: int) -> Tree:
         """The same cache with room for ``length`` target positions, more than it has."""
-
-        def put(empty: jax.Array, kept: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_slice(empty, kept, (0,) * kept.ndim)
-
-        rows = cache["pos_B"].shape[0]
-        empty = [layer.start(rows, length, self.size) for layer in self.decoder_layers]
-        return cache | {"layers": jax.tree.map(put, empty, cache["layers"])}
+        layers = [
+            layer.grow(kept, len(cache["pos_B"]), length, self.size)
+            for layer, kept in zip(self.decoder_layers, cache["layers"], strict=True)
+        ]
+        return cache | {"layers": layers}
 
     def extend(self, memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
         """Logits [B, V] of the token after ``token_B``, and the cache one position on."""
         cross_mask = Lengths(None, memory["lengths_B"])
         pos_B1 = cache["pos_B"][:, None]
-        y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
+        x_B1M = y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
         bias = None if self.position_bias is None else self.decoder_bias()
-        shared, caches = self.cross_shared(self._sizes), []
-        for layer, kept, asked in zip(
-            self.decoder_layers, cache["layers"], memory["layers"], strict=True
-        ):
-            y_B1M, kept = layer.extend(kept, y_B1M, pos_B1, asked, cross_mask, bias, shared)
+        shared, caches, weights_B1S = self.cross_shared(self._sizes), [], y_B1M[..., :0]
+        layers = zip(self.decoder_layers, cache["layers"], memory["layers"], strict=True)
+        for layer, kept, asked in layers:
+            y_B1M, weights_B1S, kept = layer.extend(
+                kept, y_B1M, pos_B1, asked, cross_mask, bias, shared
+            )
             caches.append(kept)
-        return self._logits(y_B1M)[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
+        logits_B1V = self._logits(y_B1M, x_B1M, weights_B1S, memory["source"])
+        return logits_B1V[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
 
     @property
     def _sizes(self) -> Sizes:
-        size = self.size // self.heads
-        return Sizes(self.heads, size, size, self.size)
+        return Sizes(self.heads, self.size // self.heads, self.size // self.heads, self.size)
 
     def _place(self, y_BTM: jax.Array, pos_BT: jax.Array) -> jax.Array:
         if self.positions is not None:
             y_BTM = self.target_positions(y_BTM, pos_BT)
         return self.target_dropout(y_BTM)
 
-    def _logits(self, y_BTM: jax.Array) -> jax.Array:
-        return self.output_embedding.logits(self.decoder_norm(y_BTM) if self.pre_norm else y_BTM)
+    def _source(self, *known: Any) -> Source | None:
+        return None if self.copying is None else source_of(*known)
+
+    def _logits(
+        self, y_BTM: jax.Array, x_BTM: jax.Array, weights_BTS: jax.Array, source: Source | None
+    ) -> jax.Array:
+        y_BTM = self.decoder_norm(y_BTM) if self.pre_norm else y_BTM
+        logits_BTV = self.output_embedding.logits(y_BTM)
+        if source is None:
+            return logits_BTV
+        return self.copies(logits_BTV, y_BTM, x_BTM, weights_BTS, source)

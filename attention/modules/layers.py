@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from attention.modules.batch_norm import BatchNorm
 from attention.modules.dropout import Dropout
+from attention.modules.memory import Asked, Memory, pointing
 from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
 from attention.shapes import Mix, Tree
@@ -86,12 +87,22 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention to a memory, then feed-forward."""
+    """Causal self-attention, cross-attention to a memory, then feed-forward.
+
+    Attributes:
+      attention: makes the self-attention.
+      cross: makes the cross-attention.
+      feed_forward: makes the feed-forward layer.
+      residual: makes the wrapping of each.
+      points: whether it tells how much each source token weighs for each of the target's, as the
+        mean of the heads.
+    """
 
     attention: Make
     cross: Make
     feed_forward: Make
     residual: Make
+    points: bool = False
 
     def setup(self) -> None:
         self.self_attention, self.self_residual = self.attention(), self.residual()
@@ -106,35 +117,53 @@ class DecoderLayer(nn.Module):
         cross_mask: Any,
         bias: Any = None,
         cross_shared: Tree = None,
-    ) -> jax.Array:
+    ) -> tuple[jax.Array, jax.Array]:
+        """The output, and weights_BTS where it points; else nothing, [B, T, 0]."""
+        memory = self.project_memory(memory_BSM, cross_mask)
+        kept: dict[str, Asked] = {}
+
+        def ask(y: jax.Array) -> jax.Array:
+            kept["asked"] = self.cross_attention.ask(y, memory, cross_mask, shared=cross_shared)
+            return kept["asked"].out_BQM
+
         y_BTM = self.self_residual(
             y_BTM, lambda y: self.self_attention(y, mask=self_mask, bias=bias)
         )
-        y_BTM = self.cross_residual(
-            y_BTM,
-            lambda y: self.cross_attention(y, memory_BSM, mask=cross_mask, shared=cross_shared),
-        )
-        return self.ff_residual(y_BTM, self.ff)
+        y_BTM = self.cross_residual(y_BTM, ask)
+        return self.ff_residual(y_BTM, self.ff), kept["asked"].beside_BQX
 
-    def project_memory(self, memory_BSM: jax.Array, mask: Any) -> Tree:
+    def project_memory(self, memory_BSM: jax.Array, mask: Any) -> Memory:
         """The memory's keys and values, computed once for all steps."""
-        return self.cross_attention.project_memory(memory_BSM, mask)
+        memory = self.cross_attention.project_memory(memory_BSM, mask)
+        return pointing(memory) if self.points else memory
 
-    def start(self, batch: int, length: int, model_size: int) -> Tree:
-        """An empty cache for ``length`` positions of self-attention."""
-        return self.self_attention.start(batch, length, model_size)
+    def start(self, batch: int, length: int, model_size: int, memory: Memory) -> Tree:
+        """A cache for ``length`` positions of self-attention, and what the first step carries."""
+        return {
+            "self": self.self_attention.start(batch, length, model_size),
+            "cross": self.cross_attention.start_cross(memory, model_size),
+        }
+
+    def grow(self, cache: Tree, batch: int, length: int, model_size: int) -> Tree:
+        """The same cache with room for ``length`` positions, more than it has."""
+
+        def put(empty: jax.Array, kept: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice(empty, kept, (0,) * kept.ndim)
+
+        empty = self.self_attention.start(batch, length, model_size)
+        return cache | {"self": jax.tree.map(put, empty, cache["self"])}
 
     def extend(
         self,
         cache: Tree,
         y_B1M: jax.Array,
         pos_B1: jax.Array,
-        memory: Tree,
+        memory: Memory,
         cross_mask: Any,
         bias: Any = None,
         cross_shared: Tree = None,
-    ) -> tuple[jax.Array, Tree]:
-        """One more position of each row.
+    ) -> tuple[jax.Array, jax.Array, Tree]:
+        """One more position of each row: as ``__call__``, and the cache after it.
 
         Rows may be a multiple of the memory's batch (the beams of one sentence stand together):
         they ask the memory as so many queries of one row, so that it is never copied.
@@ -142,17 +171,22 @@ class DecoderLayer(nn.Module):
         kept: dict[str, Tree] = {}
 
         def attend(y: jax.Array) -> jax.Array:
-            out, kept["cache"] = self.self_attention.extend(cache, y, pos_B1, bias=bias)
+            out, kept["self"] = self.self_attention.extend(cache["self"], y, pos_B1, bias=bias)
             return out
 
         def ask(y: jax.Array) -> jax.Array:
             grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
-            out = self.cross_attention.cross(grouped, memory, cross_mask, shared=cross_shared)
-            return out.reshape(y.shape)
+            asked = self.cross_attention.ask(
+                grouped, memory, cross_mask, shared=cross_shared, carry=cache["cross"]
+            )
+            kept["cross"], kept["beside"] = asked.carry, asked.beside_BQX
+            return asked.out_BQM.reshape(y.shape)
 
         y_B1M = self.self_residual(y_B1M, attend)
         y_B1M = self.cross_residual(y_B1M, ask)
-        return self.ff_residual(y_B1M, self.ff), kept["cache"]
+        beside = kept.pop("beside")
+        beside_B1S = beside.reshape(*y_B1M.shape[:2], beside.shape[-1])
+        return self.ff_residual(y_B1M, self.ff), beside_B1S, kept
 
 
 def multi_head(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -11,15 +12,14 @@ import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
 from attention.masks import Causal, Lengths, as_mask
-from attention.modules import prefix
+from attention.modules import prefix, refusals
+from attention.modules.memory import Asked, Memory, by_beams
 from attention.modules.own import Own
 from attention.modules.padding import zero_padding
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
-from attention.shapes import Attend, Sizes, Tree
+from attention.shapes import Attend, Carrying, Sizes, Tree, accumulator
 from attention.variants.softmax import Softmax
-
-Memory = tuple[jax.Array, jax.Array]  # the keys and values of what is asked: k_BKHD, v_BKHE
 
 
 class MultiHead(nn.Module):
@@ -56,17 +56,8 @@ class MultiHead(nn.Module):
     kv_heads: int | None = None
 
     def setup(self) -> None:
+        refusals.check_projections(self.attend, self.heads, self.kv_heads, self.rotary)
         projections = self.attend.abilities.projections
-        if projections != "apart" and self.kv_heads not in (None, self.heads):
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot have {self.kv_heads} kv_heads for "
-                f"{self.heads} heads, since it has no keys of their own; use kv_heads=None"
-            )
-        if self.rotary is not None and (self.attend.abilities.needs_x or projections == "values"):
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot take rotary positions, since not all it does "
-                "is by queries and keys; use rotary=None, with sinusoidal or learned positions"
-            )
         if projections != "values":
             self.query = ToHeads(self.heads, self.features, self.dtype)
         if projections == "apart":
@@ -109,14 +100,16 @@ class MultiHead(nn.Module):
         if memory_BKM is not None:
             memory = self.project_memory(memory_BKM, mask)
             return self.cross(x_BQM, memory, mask, bias=bias, shared=shared)
+        refusals.check_within(self.attend)
         x_BTM = zero_padding(x_BQM, mask, queries=True, keys=True)
         pos_BT = jnp.arange(x_BTM.shape[1])[None, :]
         q_BTHD, k_BTHD, v_BTHE = self._project(x_BTM, pos_BT)
-        return self._attend(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM, shared)
+        out_BTHE = self._gather(q_BTHD, k_BTHD, v_BTHE, mask, bias, x_BTM, shared)
+        return self.out(out_BTHE, x_BTM.shape[-1])
 
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
-        self._check_cross()
+        refusals.check_cross(self.attend)
         memory_BKM = zero_padding(memory_BKM, mask, keys=True)
         return self._keys_and_values(memory_BKM)
 
@@ -130,10 +123,42 @@ class MultiHead(nn.Module):
         shared: Tree = None,
     ) -> jax.Array:
         """Cross-attention from x to what ``project_memory`` made."""
-        self._check_cross()
+        return self.ask(x_BQM, memory, mask, bias=bias, shared=shared).out_BQM
+
+    def ask(
+        self,
+        x_BQM: jax.Array,
+        memory: Memory,
+        mask: Any = None,
+        *,
+        bias: Any = None,
+        shared: Tree = None,
+        carry: Tree = None,
+    ) -> Asked:
+        """``cross`` with all that it gives.
+
+        ``carry`` is what ``start_cross`` or the last step gave, where x is the next step of one or
+        more beams of each row, which stand one after another; and None where x has all queries.
+        """
+        refusals.check_cross(self.attend)
         x_BQM = zero_padding(x_BQM, mask, queries=True)
-        k_BKHD, v_BKHE = memory
-        return self._attend(self.query(x_BQM), k_BKHD, v_BKHE, mask, bias, x_BQM, shared)
+        q_BQHD, sizes = self.query(x_BQM), self._sizes(x_BQM.shape[-1])
+        if carry and isinstance(self.attend, Carrying):
+            step = partial(self.attend.extend_cross, *self.own(sizes, shared))
+            out_BQHX, carry = by_beams(step, carry, self._shared(q_BQHD, *memory), mask)
+        else:
+            out_BQHX = self._gather(q_BQHD, *memory, mask, bias, x_BQM, shared)
+        out_BQHE, beside_BQHX = jnp.split(out_BQHX, [sizes.value_size], axis=-1)
+        beside_BQX = beside_BQHX.astype(accumulator(self.dtype)).mean(axis=2)
+        return Asked(self.out(out_BQHE, sizes.model_size), beside_BQX, carry)
+
+    def start_cross(self, memory: Memory, model_size: int) -> Tree:
+        """What the first step of ``ask`` finds: nothing, unless the attention carries."""
+        if not isinstance(self.attend, Carrying):
+            return {}
+        sizes, (batch, length, *_) = self._sizes(model_size), memory[0].shape
+        params, state = self.own(sizes)
+        return self.attend.start_cross(params, state, sizes, batch, length, self.dtype)
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
@@ -145,11 +170,7 @@ class MultiHead(nn.Module):
                     stacklevel=2,
                 )
             return prefix.empty(batch, length, model_size, self.dtype)
-        if self.attend.abilities.decoding != "cached":
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot decode from a cache; "
-                "use an attention that declares cached decoding"
-            )
+        refusals.check_cached(self.attend)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.attend.start(params, state, sizes, batch, length, self.dtype)
@@ -167,7 +188,7 @@ class MultiHead(nn.Module):
 
         Where the prefix is worked out again, its positions count from 0.
         """
-        self._check_bias(bias)
+        refusals.check_bias(self.attend, bias)
         if self.attend.abilities.decoding == "recompute":
             cache, at_BQ = prefix.appended(cache, x_BQM)
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
@@ -199,7 +220,7 @@ class MultiHead(nn.Module):
         k_BKHD = self.query(memory_BKM) if q_BKHD is None else q_BKHD
         return k_BKHD, k_BKHD if projections == "one" else self.value(memory_BKM)
 
-    def _attend(
+    def _gather(
         self,
         q_BQHD: jax.Array,
         k_BKHD: jax.Array,
@@ -209,7 +230,7 @@ class MultiHead(nn.Module):
         x_BQM: jax.Array,
         shared: Tree,
     ) -> jax.Array:
-        self._check_bias(bias)
+        refusals.check_bias(self.attend, bias)
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BQM.shape[-1]), shared)
@@ -219,7 +240,7 @@ class MultiHead(nn.Module):
             params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )
         self.own.keep(state)
-        return self.out(out_BQHE, x_BQM.shape[-1])
+        return out_BQHE
 
     def _sizes(self, model_size: int) -> Sizes:
         size = (self.features or model_size) // self.heads
@@ -234,17 +255,3 @@ class MultiHead(nn.Module):
             return q_BQHD, k_BKGD, v_BKGE
         times = self.heads // k_BKGD.shape[2]
         return q_BQHD, *(jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))
-
-    def _check_cross(self) -> None:
-        if not self.attend.abilities.cross:
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot attend across two sequences; "
-                "use Softmax, or another attention that declares cross"
-            )
-
-    def _check_bias(self, bias: Any) -> None:
-        if bias is not None and not self.attend.abilities.bias:
-            raise NotImplementedError(
-                f"{type(self.attend).__name__} cannot add a bias to its scores; "
-                "use Softmax, or another attention that declares bias"
-            )

@@ -192,4 +192,5 @@ def _from_embedded(
     model: Transformer, source_BS: jax.Array, y_BTM: jax.Array, target_lengths_B: jax.Array
 ) -> jax.Array:
     memories = model.memories(source_BS)
-    return model.decode(y_BTM, memories, model.lengths(source_BS), target_lengths_B)
+    lengths_B = model.lengths(source_BS)
+    return model.decode(y_BTM, memories, lengths_B, target_lengths_B, source_BS)

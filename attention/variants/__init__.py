@@ -16,9 +16,11 @@ from attention.variants.gru import GRU
 from attention.variants.linear import Linear
 from attention.variants.linformer import Linformer
 from attention.variants.local import Local
+from attention.variants.location import Location
 from attention.variants.longformer import Longformer
 from attention.variants.lstm import LSTM
 from attention.variants.mlp_mixer import Mixer
+from attention.variants.monotonic import Monotonic
 from attention.variants.patterned import Patterned
 from attention.variants.per_head import PerHead
 from attention.variants.performer import Performer
@@ -52,8 +54,10 @@ __all__ = [
     "Linear",
     "Linformer",
     "Local",
+    "Location",
     "Longformer",
     "Mixer",
+    "Monotonic",
     "Patterned",
     "PerHead",
     "Performer",

@@ -47,7 +47,13 @@ class Additive:
     dropout_rate: float = 0.0
 
     abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached", time="n²·d", memory="n·d"
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        shares=True,
+        time="n²·d",
+        memory="n·d",
     )
 
     def __post_init__(self) -> None:
@@ -80,10 +86,10 @@ class Additive:
         """Gathers values; ``rng`` given means training (dropout)."""
         q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = scored.scored_attention(
-            _score,
+            tanh_score,
             masked_softmax,
-            _hidden(q_BQHD, params["query"]),
-            _hidden(k_BKHD, params["key"]),
+            to_hidden(q_BQHD, params["query"]),
+            to_hidden(k_BKHD, params["key"]),
             v_BKHE,
             mask,
             own=_own(params),
@@ -114,14 +120,15 @@ class Additive:
         x_BTM: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache and attends from them, causally."""
-        q_BQHR, k_BQHR = _hidden(q_BQHD, params["query"]), _hidden(k_BQHD, params["key"])
+        q_BQHR, k_BQHR = to_hidden(q_BQHD, params["query"]), to_hidden(k_BQHD, params["key"])
         own = _own(params)
         return scored.extend(
-            _score, masked_softmax, cache, q_BQHR, k_BQHR, v_BQHE, mask, own=own, bias=bias
+            tanh_score, masked_softmax, cache, q_BQHR, k_BQHR, v_BQHE, mask, own=own, bias=bias
         )
 
 
-def _hidden(x_BTHD: jax.Array, w_HDR: jax.Array) -> jax.Array:
+def to_hidden(x_BTHD: jax.Array, w_HDR: jax.Array) -> jax.Array:
+    """W x in each head, [B, T, H, R]."""
     return jnp.einsum("BTHD,HDR->BTHR", x_BTHD, w_HDR.astype(x_BTHD.dtype))
 
 
@@ -129,7 +136,7 @@ def _own(params: Tree) -> jax.Array:
     return params["score"][None, :, None]
 
 
-def _score(q_BHQR: jax.Array, k_BHKR: jax.Array, w_1H1R: jax.Array) -> jax.Array:
+def tanh_score(q_BHQR: jax.Array, k_BHKR: jax.Array, w_1H1R: jax.Array) -> jax.Array:
     """wᵀ tanh(q + k), [B, H, Q, K], some keys at a time."""
     dtype = accumulator(q_BHQR.dtype)
     (batch, heads, q_len, hidden), k_len = q_BHQR.shape, k_BHKR.shape[2]

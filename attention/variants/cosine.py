@@ -45,6 +45,7 @@ class Cosine:
         bias=True,
         decoding="cached",
         grouped=True,
+        shares=True,
         time="n²·d",
         memory="n·d",
     )

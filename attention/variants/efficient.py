@@ -37,6 +37,7 @@ class Efficient:
         cross=True,
         bias=False,
         decoding="cached",
+        shares=True,
         masks="plain",
         time="n·d²/h",
         memory="n·d",

@@ -35,6 +35,7 @@ class Linear:
         cross=True,
         bias=False,
         decoding="cached",
+        shares=True,
         masks="plain",
         time="n·d²/h",
         memory="n·d",

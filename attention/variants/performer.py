@@ -55,6 +55,7 @@ class Performer:
         cross=True,
         bias=False,
         decoding="cached",
+        shares=True,
         masks="plain",
         time="n·m·d",
         memory="n·(d + h·m)",

@@ -21,6 +21,11 @@ def check_no_bias(attend: Any, bias: Any) -> None:
 
 def check_cached(asker: Any) -> None:
     """Raises NotImplementedError where there is no cache to decode from."""
+    if asker.abilities.decoding == "carried":
+        raise NotImplementedError(
+            f"{type(asker).__name__} cannot decode from a cache of its own sequence, since its "
+            "keys are another's; use Softmax there, and it as cross-attention"
+        )
     if asker.abilities.decoding != "cached":
         raise NotImplementedError(
             f"{type(asker).__name__} cannot decode from a cache; use Local or Softmax"

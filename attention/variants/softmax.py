@@ -39,6 +39,7 @@ class Softmax:
         bias=True,
         decoding="cached",
         grouped=True,
+        shares=True,
         time="n²·d",
         memory="n·d",
     )

@@ -46,6 +46,7 @@ class Tempered:
         bias=True,
         decoding="cached",
         grouped=True,
+        shares=True,
         time="n²·d",
         memory="n·d",
     )

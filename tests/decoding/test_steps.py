@@ -89,3 +89,14 @@ def test_few_rows_left_run_on_alone():
     jax.effects_barrier()
     assert found.lengths_B.tolist() == [1] * 6 + [40] * 2
     assert rows == [8] + [2] * 39
+
+
+def test_few_rows_run_on_from_a_cache_without_room():
+    """Where all tokens fit into the first room, nothing has grown before rows are taken."""
+    rows = Remembering(0, list(range(8)), -2.0)
+    options = {"batch": 8, "beams": 3, "max_length": 6, **TOKENS}
+    step = functools.partial(rows.step, rows.names_B)
+    plain = beam_search(step, rows.cache(6), **options)
+    ours = beam_search(step, rows.cache(0), grow=rows.grow, narrow=rows.narrow, **options)
+    for one, other in zip(ours, plain, strict=True):
+        np.testing.assert_array_equal(one, other)

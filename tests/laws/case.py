@@ -74,7 +74,7 @@ class Case:
     def places(self) -> tuple[str, ...]:
         """Where it may stand, by what it declares."""
         declared = {
-            "encoder": True,
+            "encoder": self.attend.abilities.decoding != "carried",
             "decoder": self.attend.abilities.causal != "no",
             "cross": self.attend.abilities.cross,
         }

@@ -21,6 +21,7 @@ from attention.masks import Window
 from attention.positions import Rotary
 from attention.shapes import Sizes
 from attention.variants import Local, Softmax
+from tests.laws.alignments import ALIGNMENTS
 from tests.laws.case import Case
 from tests.laws.clustered import CLUSTERED
 from tests.laws.fewer import FEWER
@@ -104,6 +105,7 @@ CASES = [
     *FEWER,
     *LINEAR,
     *SYNTHETIC,
+    *ALIGNMENTS,
     *MIXERS,
 ]
 

@@ -247,7 +247,8 @@ def initialised(case: Case, sizes: Sizes) -> Tree:
         return {"params": params, "state": state}
     layer = layer_of(case, sizes, "float32")
     x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
-    variables = nn.meta.unbox(jit(layer.init)(rng, x_BTM))
+    carried = case.attend.abilities.decoding == "carried"
+    variables = nn.meta.unbox(jit(layer.init)(rng, x_BTM, x_BTM if carried else None))
     return {**variables, "params": variables.get("params", {})}
 
 

@@ -61,7 +61,9 @@ PARTS = ["forward", "gradient"]
 def once(settings):
     """Each case in one place, a decoder where it may be: compiling long programs takes time."""
     last = {
-        param.values[0].case.name: param for param in settings if param.values[0].place != "cross"
+        param.values[0].case.name: param
+        for param in settings
+        if param.values[0].place != "cross" or param.values[0].case.places == ("cross",)
     }
     return list(last.values())
 

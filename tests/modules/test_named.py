@@ -28,8 +28,9 @@ def test_it_is_multi_head_around_the_variant(name):
     variant = getattr(variants, name)(**NEEDS.get(name, {}))
     assert made == MultiHead(heads=2, attend=variant, dtype=jnp.bfloat16)
     assert f"{name}Attention" in attention.__all__
-    variables = made.init(jax.random.key(0), X_BTM)
-    assert made.apply(variables, X_BTM).shape == X_BTM.shape
+    asked = (X_BTM, X_BTM) if variant.abilities.decoding == "carried" else (X_BTM,)
+    variables = made.init(jax.random.key(0), *asked)
+    assert made.apply(variables, *asked).shape == X_BTM.shape
 
 
 @pytest.mark.slow

@@ -1,0 +1,149 @@
+"""Law 7 across two sequences: step by step is all at once, at unequal lengths, after a reorder."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention import MultiHead
+from attention.masks import Lengths
+from attention.modules.memory import pointing
+from attention.variants import Additive, Linear, Softmax
+from tests.laws.cases import ALONE, CASES, declaring
+from tests.laws.harness import assert_close, draw, jit, qkv
+from tests.laws.masks import Setting, places_of, settings_of
+from tests.laws.test_matrix import matrix_of
+
+TOLERANCE = 1e-5
+CARRYING = declaring(CASES, decoding="carried")
+Q, K = 7, 10
+
+
+@functools.cache
+def extend(attend):
+    return jit(attend.extend_cross)
+
+
+def advance(drawn, carry, first, last, mask=None):
+    """Outputs of the queries from first to last - 1, and what is carried after them."""
+    q, k, v = qkv(drawn.inputs)
+    params, state = drawn.variables["params"], drawn.variables["state"]
+    return extend(drawn.case.attend)(params, state, carry, q[:, first:last], k, v, mask)
+
+
+def start(drawn, batch=2):
+    params, state = drawn.variables["params"], drawn.variables["state"]
+    return drawn.case.attend.start_cross(params, state, drawn.sizes, batch, K, jnp.float32)
+
+
+@pytest.mark.parametrize("setting", settings_of(CARRYING, ("all", "lengths")))
+@pytest.mark.parametrize("ends", [(1, 2, 3, 4, 5, 6, 7), (3, 4, 7)], ids=["tokens", "chunks"])
+def test_step_by_step_is_all_at_once(setting, ends):
+    drawn = draw(setting, q_len=Q, k_len=K)
+    mask = drawn.mask and Lengths(None, drawn.mask.k_lengths_B)
+    full, carry, first = drawn.out(mask=mask), start(drawn), 0
+    for last in ends:
+        ours, carry = advance(drawn, carry, first, last, mask)
+        assert_close(ours, full[:, first:last], TOLERANCE)
+        first = last
+
+
+@pytest.mark.parametrize("setting", places_of(CARRYING))
+def test_what_was_asked_before_matters(setting):
+    """Else the law above would hold for an attention that carries nothing."""
+    drawn = draw(setting, q_len=Q, k_len=K)
+    (fresh, _), full = advance(drawn, start(drawn), 3, 4), drawn.out(mask=None)
+    assert np.abs(fresh - full[:, 3:4]).max() > 1e-3
+
+
+@pytest.mark.parametrize("setting", places_of(CARRYING))
+def test_a_carry_has_the_batch_first(setting):
+    drawn = draw(setting, q_len=Q, k_len=K)
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(start(drawn, 11))} == {11}
+
+
+LAYERS = [
+    MultiHead(heads=3, attend=attend)
+    for attend in (*(case.attend for case in CARRYING), Softmax(), Additive())
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(layer.attend))
+@pytest.mark.parametrize("points", [False, True])
+def test_beams_ask_one_memory_and_may_be_reordered(layer, points):
+    """Three beams of each of two sentences, of unequal lengths; one is dropped for another."""
+    random = np.random.default_rng(0)
+    x_RTM, memory_BKM = (
+        jnp.asarray(random.normal(size=shape), "float32") for shape in ((6, 4, 12), (2, 5, 12))
+    )
+    lengths_B = jnp.array([5, 3])
+    variables = layer.init(jax.random.key(0), x_RTM[:2], memory_BKM)
+
+    def told(memory_BKM, lengths_B):
+        mask = Lengths(None, lengths_B)
+        memory = layer.apply(variables, memory_BKM, mask, method="project_memory")
+        return pointing(memory) if points else memory, mask
+
+    def ask(x, *arguments, carry=None):
+        return layer.apply(variables, x, *arguments, carry=carry, method="ask")
+
+    memory, mask = told(memory_BKM, lengths_B)
+    carry = layer.apply(variables, memory, 12, method="start_cross")
+    carry = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=0), carry)
+    order, steps = jnp.array([2, 0, 0, 4, 5, 4]), []
+    for t in range(4):
+        if t == 2:
+            carry = jax.tree.map(lambda leaf: leaf[order], carry)
+        asked = ask(x_RTM[:, t].reshape(2, 3, 12), memory, mask, carry=carry)
+        steps, carry = [*steps, asked], asked.carry
+    past_RTM = jnp.concatenate([x_RTM[order, :2], x_RTM[:, 2:]], axis=1)
+    full = ask(past_RTM, *told(jnp.repeat(memory_BKM, 3, 0), jnp.repeat(lengths_B, 3)))
+    for part in ("out_BQM", "beside_BQX"):
+        for t in (2, 3):
+            ours = getattr(steps[t], part)
+            assert_close(ours.reshape(6, -1), getattr(full, part)[:, t], TOLERANCE)
+    if points:
+        weights_RTS = np.asarray(full.beside_BQX)
+        assert weights_RTS.shape == (6, 4, 5)
+        assert not weights_RTS[3:, :, 3:].any()
+        assert weights_RTS[:3].any()
+
+
+SHARING = declaring(ALONE, cross=True, shares=True)
+
+
+across = [p for p in settings_of(SHARING, ("lengths",)) if p.values[0].place == "cross"]
+
+
+@pytest.mark.parametrize("setting", across)
+def test_weights_that_are_shares_are_none_below_zero_and_together_at_most_one(setting):
+    drawn = draw(setting, k_len=setting.case.lengths[-1])
+    params, state = drawn.variables["params"], drawn.variables["state"]
+    q, k, _ = qkv(drawn.inputs)
+    matrix_BHQK = matrix_of(setting.case)(params, state, q, k, drawn.mask, bias=drawn.bias)
+    assert np.all(np.asarray(matrix_BHQK) >= 0)
+    assert np.all(np.asarray(matrix_BHQK).sum(-1) <= 1 + 1e-5)
+
+
+def test_who_declares_shares():
+    names = {type(case.attend).__name__ for case in SHARING}
+    assert {"Softmax", "Additive", "Linear", "Location", "Monotonic"} <= names
+    assert not names & {"ReLU", "RFA", "Linformer", "Compressed"}
+    assert Linear().abilities.shares
+
+
+@pytest.mark.parametrize("case", CARRYING, ids=str)
+def test_within_one_sequence_it_is_refused(case):
+    layer, x_BTM = MultiHead(heads=3, attend=case.attend), jnp.ones((1, 4, 12))
+    variables = layer.init(jax.random.key(0), x_BTM, x_BTM)
+    with pytest.raises(NotImplementedError, match="cannot attend within one sequence.*; use Soft"):
+        layer.apply(variables, x_BTM)
+    with pytest.raises(NotImplementedError, match="cannot decode from a cache; use an attention"):
+        layer.apply(variables, 1, 4, 12, method="start")
+
+
+def test_they_stand_across_alone():
+    assert {case.places for case in CARRYING} == {("cross",)}
+    assert len({Setting(case, "cross", "all").case.name for case in CARRYING}) == len(CARRYING)

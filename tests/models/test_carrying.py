@@ -1,0 +1,178 @@
+"""The Transformer that copies, or whose cross-attention carries an alignment: passes and steps."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention.data.tokenizer import BOS, EOS, PAD, UNK
+from attention.modules.copying import PointerGenerator
+from attention.tasks.translation import Search, Translation
+from attention.variants import Additive, Location, Monotonic, ReLU, Softmax
+from tests.models.test_transformer import (
+    REAL_BT,
+    SOURCE_BS,
+    TARGET_BT,
+    TOKENS_BT,
+    decoder,
+    model_of,
+    parameters,
+    run,
+    variables_of,
+)
+
+LOCATION, MONOTONIC = Location(width=3, filters=2), Monotonic(offset=1.0)
+PRE, POST = "pre, learned, untied", "post, sinusoidal"
+# Each carries, or copies, or both.
+MODELS = {
+    "location": model_of(POST, cross=LOCATION),
+    "monotonic": model_of(PRE, cross=MONOTONIC),
+    "copying": model_of(POST, copying=PointerGenerator),
+    "copying, pre": model_of(PRE, copying=PointerGenerator, cross=Additive(), layers=2, kv_heads=1),
+    "copying, monotonic": model_of(PRE, copying=PointerGenerator, cross=MONOTONIC, layers=2),
+    "copying, location": model_of(POST, copying=PointerGenerator, cross=LOCATION),
+}
+each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+@each_model
+def test_cached_decoding_is_the_full_pass(model):
+    memory, cache = run(model)(SOURCE_BS, length=6, method="start")
+    assert {x.shape[0] for x in jax.tree.leaves(cache)} == {2}
+    ours, _ = decoder(model)(memory, cache, TOKENS_BT)
+    np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
+
+
+@each_model
+def test_beams_share_the_memory_and_may_be_reordered_while_the_cache_grows(model):
+    memory, cache = run(model)(SOURCE_BS, length=2, method="start")
+    cache = jax.tree.map(lambda x: jnp.repeat(x, 3, axis=0), cache)
+    first = jnp.array([[3, 4], [3, 5], [3, 6], [3, 7], [3, 8], [3, 9]])
+    second = jnp.array([[10, 4], [9, 5], [8, 6], [7, 8], [6, 7], [5, 10]])
+    order = jnp.array([2, 0, 0, 4, 5, 4])  # within each sentence
+    one, cache = decoder(model)(memory, cache, first)
+    cache = run(model)(jax.tree.map(lambda x: x[order], cache), length=6, method="grow")
+    two, _ = decoder(model)(memory, cache, second)
+    full = run(model)(jnp.repeat(SOURCE_BS, 3, axis=0), jnp.concatenate([first[order], second], 1))
+    np.testing.assert_allclose(one[order], full[:, :2], atol=1e-5)
+    np.testing.assert_allclose(two, full[:, 2:], atol=1e-5)
+
+
+@each_model
+def test_later_target_tokens_change_nothing(model):
+    plain = run(model)(SOURCE_BS, TARGET_BT)
+    ours = run(model)(SOURCE_BS, TARGET_BT.at[1, 4:].set(5))
+    np.testing.assert_array_equal(ours[:, :4], plain[:, :4])
+    assert np.any(ours[1, 4:] != plain[1, 4:])
+
+
+@each_model
+def test_more_padding_changes_nothing(model):
+    plain = run(model)(SOURCE_BS, TARGET_BT)
+    more = run(model)(*(jnp.pad(x, ((0, 1), (0, 3))) for x in (SOURCE_BS, TARGET_BT)))
+    assert np.isfinite(more).all()  # the added sentence is nothing but padding
+    where = np.asarray(REAL_BT)[..., None]
+    np.testing.assert_allclose(
+        np.where(where, more[:2, :6], 0), np.where(where, plain, 0), atol=5e-6
+    )
+
+
+@each_model
+def test_gradients_are_finite_and_nan_in_padding_stays_there(model):
+    lengths = [(x != 0).sum(axis=1) for x in (SOURCE_BS, TARGET_BT)]
+
+    @jax.jit
+    def grad(y_BTM, memory_BSM):
+        def loss(variables, y_BTM, memory_BSM):
+            memories = [memory_BSM] * model.layers
+            logits_BTV = model.apply(
+                variables, y_BTM, memories, *lengths, SOURCE_BS, method="decode"
+            )
+            return jnp.where(REAL_BT[..., None], logits_BTV, 0).sum()
+
+        return jax.grad(loss, argnums=(0, 1, 2))(variables_of(model), y_BTM, memory_BSM)
+
+    random, inputs = np.random.default_rng(0), []
+    for real in (REAL_BT, SOURCE_BS != 0):
+        inputs.append((jnp.asarray(random.normal(size=(*real.shape, 8)), "float32"), real))
+    plain = grad(*(x for x, _ in inputs))
+    spoilt = grad(*(jnp.where(real[..., None], x, jnp.nan) for x, real in inputs))
+    for ours, theirs in zip(jax.tree.leaves(spoilt), jax.tree.leaves(plain), strict=True):
+        assert np.isfinite(ours).all()
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, (_, real) in zip(spoilt[1:], inputs, strict=True):
+        assert np.any(ours)
+        assert not np.any(np.where(real[..., None], 0, ours))
+
+
+@each_model
+def test_a_beams_score_is_what_the_full_pass_says(model):
+    """Over reorders, a cache that grows, and rows that run on alone."""
+    source_BS = jnp.concatenate([jnp.tile(SOURCE_BS, (2, 1)), jnp.array([[5, 9, 6, 4, 1]])])
+    task, variables = Translation(model, None), variables_of(model)
+    search = Search(beams=3, nbest=3, length_penalty=0.0, max_length=9)
+    beams = jax.jit(partial(task.search, variables["params"], {}, search=search))(source_BS)
+    never_V = np.zeros(11)
+    never_V[[PAD, UNK, BOS]] = -np.inf
+    for b, n in np.ndindex(5, 3):
+        target_T = np.asarray(beams.tokens_BNT)[b, n, : int(beams.lengths_BN[b, n])]
+        assert len(target_T)
+        assert EOS not in target_T[:-1]
+        read_1T = jnp.asarray(np.append(BOS, target_T[:-1]))[None]
+        logits_TV = run(model)(
+            source_BS[b : b + 1], jnp.pad(read_1T, ((0, 0), (0, 9 - len(target_T))))
+        )[0]
+        log_p_TV = jax.nn.log_softmax(logits_TV + never_V[None])
+        total = sum(float(log_p_TV[t, token]) for t, token in enumerate(target_T))
+        np.testing.assert_allclose(beams.log_probs_BN[b, n], total, atol=2e-5)
+
+
+def test_with_copying_the_output_is_a_distribution_and_holds_the_source():
+    model = MODELS["copying"]
+    probabilities = np.exp(run(model)(SOURCE_BS, TARGET_BT))
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+    variables = variables_of(model)
+    copies = {"kernel": jnp.zeros((3, 8)), "bias": jnp.array(-200.0)}
+    variables = {"params": variables["params"] | {"copies": copies}}
+    copied_BTV = np.exp(model.apply(variables, SOURCE_BS, TARGET_BT))
+    for b in range(2):
+        real_T = np.asarray(REAL_BT[b])
+        absent = sorted(set(range(11)) - set(np.asarray(SOURCE_BS[b]).tolist()) | {0})
+        assert not copied_BTV[b][real_T][:, absent].any()
+        np.testing.assert_allclose(copied_BTV[b][real_T].sum(-1), 1, atol=1e-5)
+
+
+def test_remat_and_vmap_change_nothing():
+    for name in ("copying, location", "copying, monotonic"):
+        model = MODELS[name]
+        plain = run(model)(SOURCE_BS, TARGET_BT)
+        again = model.clone(remat=True).apply(variables_of(model), SOURCE_BS, TARGET_BT)
+        np.testing.assert_allclose(again, plain, atol=1e-5)
+        rows = jax.jit(jax.vmap(partial(model.apply, variables_of(model))))
+        ours = rows(SOURCE_BS[:, None], TARGET_BT[:, None])[:, 0]
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+
+
+def test_without_copying_nothing_is_added():
+    assert parameters(model_of(copying=PointerGenerator)) == parameters(model_of()) + 3 * 8 + 1
+    memory, cache = run(model_of())(SOURCE_BS, length=2, method="start")
+    assert memory["source"] is None
+    assert memory["layers"][0][1].shape == (2, 5, 2, 4)
+    assert cache["layers"][0]["cross"] == {}
+
+
+def test_what_cannot_be_copied_by_is_refused():
+    with pytest.raises(NotImplementedError, match="^ReLU cannot tell how much is copied.*; use So"):
+        parameters(model_of(copying=PointerGenerator, cross=ReLU()))
+    assert model_of(cross=ReLU()).cross != Softmax()
+
+
+def test_a_model_that_copies_is_told_its_source():
+    model = MODELS["copying"]
+    y_BTM = run(model)(TARGET_BT, method="embed_target")
+    memories = run(model)(SOURCE_BS, method="memories")
+    lengths = [(x != 0).sum(axis=1) for x in (SOURCE_BS, TARGET_BT)]
+    with pytest.raises(ValueError, match="give source_BS"):
+        run(model)(y_BTM, memories, *lengths, method="decode")
