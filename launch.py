@@ -4,6 +4,7 @@ launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value 
                     [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
 launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print] [--config.key=...]
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
+                    [--samples=8]
 launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]
 launch.py expose    --workdir=DIR [--split=valid] [--data_dir=DIR] [--checkpoint=...]

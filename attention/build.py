@@ -24,6 +24,7 @@ from attention.modules.feed_forward import FeedForward, GatedFeedForward
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.modules.wiring import Last, Mixture, SameLevel
 from attention.positions import Rotary
+from attention.tasks.minimum_risk import MinimumRisk
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
 from attention.training.devices import mesh
@@ -143,6 +144,15 @@ def translation(config: Config, tokenizer: Tokenizer) -> Translation:
         noise=noise(config, size),
         label_smoothing=config["train"]["label_smoothing"],
     )
+
+
+def minimum_risk(config: Config, task: Translation) -> MinimumRisk | None:
+    """Training of the task toward its score; None where the config asks for cross-entropy alone."""
+    spec = dict(config["risk"])
+    if not spec["candidates"]:
+        return None
+    target_lang, longest = config["data"]["target_lang"], search(config).max_length
+    return MinimumRisk(task, target_lang, max_length=longest, **spec)
 
 
 def learning_rate(config: Config) -> optax.Schedule:
