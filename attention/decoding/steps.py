@@ -161,8 +161,9 @@ def _take(tree: Tree, row_G: jax.Array, batch: int) -> Tree:
     """These rows of the batch, each with all its beams."""
 
     def take(leaf: jax.Array) -> jax.Array:
-        grouped = leaf.reshape(batch, -1, *leaf.shape[1:])
-        return jnp.take(grouped, row_G, axis=0, mode="clip").reshape(-1, *leaf.shape[1:])
+        beams, rest = leaf.shape[0] // batch, leaf.shape[1:]  # a cache may have no room yet
+        grouped = leaf.reshape(batch, beams, *rest)
+        return jnp.take(grouped, row_G, axis=0, mode="clip").reshape(len(row_G) * beams, *rest)
 
     return jax.tree.map(take, tree)
 

@@ -146,9 +146,10 @@ class MinimumRisk:
         weight_BT = real_BT / jnp.maximum(real_BT.sum(axis=1, keepdims=True), 1)
         logits_BTV, _ = self.task.gold_logits(params, model_state, batch, rng=rng, step=step)
         smoothing = self.task.label_smoothing
-        return cross_entropy(logits_BTV, batch["target_BT"], weight_BT, label_smoothing=smoothing)[
-            0
-        ]
+        total, _ = cross_entropy(
+            logits_BTV, batch["target_BT"], weight_BT, label_smoothing=smoothing
+        )
+        return total
 
 
 def _widened(tokens_BNT: jax.Array, width: int) -> jax.Array:
