@@ -4,7 +4,7 @@ launch.py train     --config=experiments/NAME.py[:argument] [--config.key=value 
                     [--workdir=runs/NAME] [--on_change=refuse|continue|restart]
 launch.py sweep     --config=... --workdir=DIR [--executor=local|ray|slurm|print] [--config.key=...]
 launch.py evaluate  --workdir=DIR [--split=test] [--data_dir=DIR] [--compare=DIR] [--checkpoint=...]
-                    [--teacher=DIR]
+                    [--teacher=DIR] [--samples=8]
 launch.py translate --workdir=DIR [--beam=4] [--nbest=1] [--scores] [--checkpoint=...]
                     [--teacher=DIR] < in > out
 launch.py inspect   --workdir=DIR --text="a sentence" [--checkpoint=best|latest|average|STEP]

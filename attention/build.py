@@ -28,6 +28,7 @@ from attention.modules.wiring import Last, Mixture, SameLevel
 from attention.positions import Rotary
 from attention.tasks.filling import Filling
 from attention.tasks.kinds import Task
+from attention.tasks.minimum_risk import MinimumRisk
 from attention.tasks.translation import Search, Translation
 from attention.training import schedules
 from attention.training.devices import mesh
@@ -166,6 +167,15 @@ def task(config: Config, tokenizer: Tokenizer) -> Task:
         noise=noise(config, size),
         label_smoothing=config["train"]["label_smoothing"],
     )
+
+
+def minimum_risk(config: Config, task: Task) -> MinimumRisk | None:
+    """Training of the task toward its score; None where the config asks for cross-entropy alone."""
+    spec = dict(config["risk"])
+    if not spec["candidates"] or not isinstance(task, Translation):
+        return None
+    target_lang, longest = config["data"]["target_lang"], search(config).max_length
+    return MinimumRisk(task, target_lang, max_length=longest, **spec)
 
 
 def learning_rate(config: Config) -> optax.Schedule:

@@ -33,7 +33,7 @@ def check(config: Config) -> None:
     schema.check(config)
     for place in schema.ATTENTIONS:
         attentions.attend(config["model"].get(place), build.stands_as(config, place))
-    for rule in (_model, _task, _places, _train, _data, _decode):
+    for rule in (_model, _task, _places, _train, _risk, _data, _decode):
         rule(config)
     build.noise(config, vocab_size=config["data"]["vocab_size"])
 
@@ -113,6 +113,11 @@ def _task(config: Config) -> None:
                 "choose mask_predict, or canvas 0"
             )
         return
+    if config["risk"]["candidates"]:
+        raise NotImplementedError(
+            f"config.risk.candidates is {config['risk']['candidates']}, and task.kind mask_predict, "
+            "which draws none; choose left_to_right, or 0 candidates"
+        )
     if config["model"]["copy"]:
         raise NotImplementedError(
             "config.model.copy is true, and task.kind mask_predict, whose tokens are told all at "
@@ -177,6 +182,27 @@ def _train(config: Config) -> None:
         )
     if schedule == "inverse_sqrt" and warmup < 1:
         raise ValueError("config.train.warmup is 0; inverse_sqrt needs at least 1")
+
+
+def _risk(config: Config) -> None:
+    risk, noise = config["risk"], config["noise"]
+    if not risk["candidates"] and risk["cross_entropy"]:
+        raise ValueError(
+            f"config.risk.cross_entropy is {risk['cross_entropy']}, and risk.candidates 0, so that "
+            "there is no risk to mix it with; choose candidates, or leave both at 0"
+        )
+    if risk["candidates"] == 1 and not risk["gold"]:
+        raise ValueError(
+            "config.risk.candidates is 1, and risk.gold false: one candidate alone has no gradient;"
+            " choose 2 or more"
+        )
+    corrupted = noise["kind"] != "none" or noise["token_rate"]
+    if risk["candidates"] and corrupted and not risk["cross_entropy"]:
+        raise ValueError(
+            f"config.noise.kind is {noise['kind']} and noise.token_rate {noise['token_rate']:g}, "
+            "which concern cross-entropy, and risk.cross_entropy is 0; choose none and 0, or a "
+            "share of cross-entropy"
+        )
 
 
 def _data(config: Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -17,11 +17,11 @@ from attention.data.examples import Examples, encode_all
 from attention.data.ordered import eval_batches, source_batches
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import EOS
-from attention.decoding import Beams
-from attention.evaluation.scores import corpus_scores
+from attention.decoding import Beams, Decoded, Sampler
+from attention.evaluation.scores import corpus_scores, sentence_bleu
 from attention.shapes import Tree
 from attention.tasks.kinds import Judged
-from attention.tasks.translation import Search
+from attention.tasks.translation import Search, Translation
 from attention.training.devices import shard_batch
 
 
@@ -49,6 +49,17 @@ class Judge:
     def search(self) -> Callable[..., Beams]:
         """The task's search, compiled once for each shape and each ``Search``."""
         return jax.jit(self.task.search, static_argnums=3)
+
+    @cached_property
+    def sample(self) -> Callable[..., Decoded]:
+        """Draws from the task's model, compiled once for each shape."""
+        if not isinstance(self.task, Translation):
+            raise NotImplementedError(
+                "samples are drawn from left to right, token by token; leave samples away, and "
+                "teacher too"
+            )
+        function = partial(self.task.sample, sampler=Sampler())
+        return jax.jit(function, static_argnames=("samples", "max_length"))
 
     @cached_property
     def _loss(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
@@ -94,6 +105,43 @@ class Judge:
                     texts = self.task.texts(tokens_BNT[row])
                     found[index] = list(zip(texts, map(float, scores_BN[row]), strict=True))
         return found
+
+    def expected_bleu(
+        self,
+        params: Tree,
+        model_state: Tree,
+        pairs: Pairs,
+        *,
+        samples: int,
+        max_length: int,
+        rng: jax.Array,
+    ) -> float:
+        """The mean sentence BLEU of random translations, ``samples`` of each source.
+
+        They follow from ``rng`` and the sentence's place in the split, whatever its batch, and
+        have at most ``max_length`` tokens.
+        """
+        sources, texts, gold = self.examples(pairs).source, [], []
+        tokens = max(1, self.batch_tokens // samples)
+        for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
+            placed = shard_batch(batch, self.mesh)
+            with jax.set_mesh(self.mesh):
+                drawn = self.sample(
+                    params,
+                    model_state,
+                    placed["source_BS"],
+                    rng=rng,
+                    index_B=placed["index_B"],
+                    samples=samples,
+                    max_length=max_length,
+                )
+            tokens_XT = np.asarray(drawn.tokens_BT)
+            tokens_BNT = tokens_XT.reshape(-1, samples, tokens_XT.shape[1])
+            for row, index in enumerate(np.asarray(batch["index_B"])):
+                if index >= 0:
+                    texts += self.task.texts(tokens_BNT[row])
+                    gold += [pairs.target[index]] * samples
+        return float(np.mean(sentence_bleu(texts, gold, self.target_lang)))
 
     def report(
         self, params: Tree, model_state: Tree, pairs: Pairs, search: Search

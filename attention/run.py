@@ -14,7 +14,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from attention import build, checks, provenance, results, trained
+from attention import build, checks, provenance, results, starting, trained
 from attention.analysis.plots import loss_curve
 from attention.data.batches import TrainBatches, iterator
 from attention.data.buckets import Bucket, choose_buckets
@@ -28,7 +28,7 @@ from attention.training.early_stop import EarlyStop
 from attention.training.interrupts import interrupts
 from attention.training.logs import MetricsWriter, read_metrics
 from attention.training.loop import train as loop
-from attention.training.step import TrainState, create_state, make_train_step
+from attention.training.step import Metrics, TrainState, create_state, make_train_step
 from attention.training.watchdog import Watchdog, watchdog
 from attention.workdir import claimed, write_config
 
@@ -95,12 +95,14 @@ class _Setup:
     optimiser: optax.GradientTransformation
     batches: TrainBatches
     valid: Pairs
+    start: trained.Trained | None
 
 
 def _set_up(config: Config, path: Path, devices: Mesh) -> _Setup:
     """Makes everything, so that what cannot be used is told before anything is written."""
     pairs, valid, _ = (build.pairs(config, split) for split in ("train", "valid", "test"))
-    tokenizer = _tokenizer(path, pairs, config)
+    start = starting.load(config, path)
+    tokenizer = start.task.tokenizer if start else _tokenizer(path, pairs, config)
     for name in ("beam", "valid_beam"):
         checks.check_beam(f"config.decode.{name}", config["decode"][name], tokenizer.vocab_size)
     examples = encode_pairs(pairs, tokenizer, config["data"]["max_length"])
@@ -111,7 +113,7 @@ def _set_up(config: Config, path: Path, devices: Mesh) -> _Setup:
     params, _ = jax.eval_shape(task.init, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     say(f"model: {count:,} parameters, vocabulary {tokenizer.vocab_size:,}")
-    return _Setup(config, devices, task, optimiser, batches, valid)
+    return _Setup(config, devices, task, optimiser, batches, valid, start)
 
 
 def _tokenizer(path: Path, pairs: Pairs, config: Config) -> Tokenizer:
@@ -155,6 +157,16 @@ def _batches(config: Config, examples: Examples) -> TrainBatches:
         raise ValueError(f"config.train.{error}") from None
 
 
+def _update(setup: _Setup) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+    """One update on a batch that lies on the devices."""
+    accumulate = setup.config["train"]["accumulate"]
+    risk = build.minimum_risk(setup.config, setup.task)
+    if risk is None:
+        return make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate)
+    step = make_train_step(risk.loss, setup.optimiser, accumulate=accumulate)
+    return risk.update(step, lambda batch: shard_batch(batch, setup.devices))
+
+
 def _train(setup: _Setup, path: Path) -> None:
     """Trains from the latest checkpoint on, or from the start."""
     config, settings = setup.config, setup.config["train"]
@@ -172,7 +184,7 @@ def _train(setup: _Setup, path: Path) -> None:
 
             finished = loop(
                 state,
-                make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate),
+                _update(setup),
                 iterator(setup.batches),
                 steps=settings["steps"],
                 put=lambda batch: shard_batch(batch, setup.devices, accumulate=accumulate),
@@ -197,7 +209,10 @@ def _train(setup: _Setup, path: Path) -> None:
 def _start(setup: _Setup, checkpoints: Checkpoints) -> Restored:
     """The latest checkpoint, or the state before the first step; on every device."""
     rng_params, rng_train = jax.random.split(jax.random.key(setup.config["seed"]))
-    params, model_state = setup.task.init(rng_params)
+    if setup.start is None:
+        params, model_state = setup.task.init(rng_params)
+    else:
+        params, model_state = setup.start.params, setup.start.model_state
     state = create_state(params, model_state, setup.optimiser, rng_train)
     state = replicate(state, setup.devices)
     if not checkpoints.steps():

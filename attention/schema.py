@@ -69,6 +69,9 @@ SCHEMA: dict[str, Key] = {
     "model.levels": Key(0, "mixture: uppermost states mixed; at most layers + 1; 0: all", low=0),
     "model.tied": Key(True, "one table for source, target and output"),
     "model.remat": Key(False, "recompute layers in the backward pass to save memory"),
+    "train.start_from": Key(
+        None, "workdir of a run whose best checkpoint and vocabulary this one begins with", kind=str
+    ),
     "train.steps": Key(1_000, "updates in all", low=1, resume=True),
     "train.batch_tokens": Key(4_096, "most tokens of a batch on either side, padded", low=1),
     "train.accumulate": Key(1, "microbatches of an update", low=1),
@@ -119,6 +122,13 @@ SCHEMA: dict[str, Key] = {
     "noise.temperature": Key(1.0, "of every mix but argmax", low=1e-3),
     "noise.backprop": Key(False, "let gradients through the first pass"),
     "noise.token_rate": _rate(0.0, "share of decoder inputs replaced by random tokens"),
+    "risk.candidates": Key(
+        0, "translations drawn of each source, to lower their expected 1 - BLEU; 0: none", low=0
+    ),
+    "risk.alpha": Key(5e-3, "sharpness of the candidates' weights, p^alpha", low=0.0),
+    "risk.temperature": Key(1.0, "of the draws", low=1e-3),
+    "risk.gold": Key(True, "gold is a candidate too"),
+    "risk.cross_entropy": Key(0.0, "share of cross-entropy in the loss", low=0.0, high=1.0),
     "checkpoint.keep": Key(3, "latest checkpoints kept, beside the best", low=1),
     "checkpoint.average": Key(1, "checkpoints in the mean that evaluate can ask for", low=1),
     "checkpoint.metric": Key("bleu", "the score", choices=("bleu", "chrf", "loss")),

@@ -113,6 +113,7 @@ def evaluate(
     checkpoint: str = "best",
     compare: str | Path | None = None,
     teacher: str | Path | None = None,
+    samples: int | None = None,
 ) -> dict[str, Any]:
     """Scores a checkpoint on a split, over every sentence.
 
@@ -123,23 +124,36 @@ def evaluate(
       checkpoint: see ``load``.
       teacher: see ``load``.
       compare: another run, against which sacreBLEU's paired bootstrap is taken.
+      samples: random translations of each source, of which the mean sentence BLEU is told too.
 
     Returns:
       score, metric, loss (nats per target token), bleu, chrf, their signatures, split, step,
-      examples, sentences; with ``compare`` also the other's scores and the p-values.
+      examples, sentences; with ``compare`` also the other's scores and the p-values, with
+      ``samples`` their number and expected_bleu.
 
     Raises:
       FileNotFoundError: there is no run, no such checkpoint or no such split.
-      ValueError: the split's text, or ``compare``, cannot be used.
+      ValueError: the split's text, ``compare`` or ``samples`` cannot be used.
     """
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples is {samples}; it needs to be at least 1")
     run = load(workdir, checkpoint, teacher=teacher)
     pairs = build.pairs(run.config, split, data_dir)
-    report, hypotheses = run.judge.report(
-        run.params, run.model_state, pairs, build.search(run.config)
-    )
+    search = build.search(run.config)
+    report, hypotheses = run.judge.report(run.params, run.model_state, pairs, search)
     write_decodes(Path(workdir), run.step, split, hypotheses)
     metric = run.config["checkpoint"]["metric"]
     report = {"score": report[metric], "metric": metric, "split": split, "step": run.step} | report
+    if samples is not None:
+        report["samples"] = samples
+        report["expected_bleu"] = run.judge.expected_bleu(
+            run.params,
+            run.model_state,
+            pairs,
+            samples=samples,
+            max_length=search.max_length,
+            rng=jax.random.key(run.config["seed"]),
+        )
     if compare is not None:
         report["compare"] = _compare(run, hypotheses, load(compare, checkpoint), compare, pairs)
     return report

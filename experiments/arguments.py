@@ -10,7 +10,7 @@ from absl import flags
 COMMANDS = {  # the flags each needs, and those it may have
     "train": (["config"], ["workdir", "on_change", "final_split"]),
     "sweep": (["config", "workdir"], ["executor", "on_change"]),
-    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare", "teacher"]),
+    "evaluate": (["workdir"], ["split", "data_dir", "checkpoint", "compare", "teacher", "samples"]),
     "translate": (["workdir"], ["checkpoint", "beam", "nbest", "scores", "teacher"]),
     "inspect": (["workdir", "text"], ["checkpoint"]),
     "distil": (["workdir", "target_dir"], ["checkpoint", "beam"]),
@@ -21,7 +21,10 @@ COMMANDS = {  # the flags each needs, and those it may have
     "expose": (["workdir"], ["split", "data_dir", "checkpoint"]),
     "options": ([], ["config"]),
 }
-KINDS = {"beam": "integer", "nbest": "integer", "scores": "boolean"}  # the rest is text
+KINDS = {  # the rest is text
+    **dict.fromkeys(("beam", "nbest", "samples"), "integer"),
+    "scores": "boolean",
+}
 
 
 def parse(argv: list[str]) -> tuple[str, dict[str, Any], list[str]]:

@@ -1,6 +1,7 @@
 """From config to values: the three attentions, the model, noise, schedules and search."""
 
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -172,6 +173,17 @@ def test_search_takes_its_beams_from_config_or_caller():
     assert build.search(plain).beams == 7
     assert build.search(plain, beams=1, nbest=1).beams == 1
     assert build.search(plain).length_penalty == 0.2
+
+
+def test_minimum_risk_takes_its_keys_from_the_config():
+    task = build.task(config(), types.SimpleNamespace(vocab_size=11))
+    assert build.minimum_risk(config(risk__alpha=0.5), task) is None
+    plain = config(risk__candidates=5, risk__alpha=0.5, risk__gold=False, decode__max_length=20)
+    plain["risk"] |= {"temperature": 0.7, "cross_entropy": 0.2}
+    risk = build.minimum_risk(plain, task)
+    assert (risk.task, risk.target_lang, risk.max_length) == (task, "zh", 20)
+    found = (risk.candidates, risk.alpha, risk.temperature, risk.gold, risk.cross_entropy)
+    assert found == (5, 0.5, 0.7, False, 0.2)
 
 
 def test_pairs_of_the_grammar():

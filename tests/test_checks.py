@@ -95,8 +95,29 @@ def test_the_defaults_pass():
             "noise is of decoders that read what comes before, and task.kind is mask_predict",
         ),
         (
+            {"task__kind": "mask_predict", "risk__candidates": 4},
+            "risk.candidates is 4, and task.kind mask_predict, which draws none; choose",
+        ),
+        (
             {"task__kind": "mask_predict", "model__copy": True},
             "model.copy is true, and task.kind mask_predict, whose tokens are told all at once",
+        ),
+        (
+            {"risk__cross_entropy": 0.5},
+            "risk.cross_entropy is 0.5, and risk.candidates 0, so that there is no risk to mix it",
+        ),
+        (
+            {"risk__candidates": 1, "risk__gold": False},
+            "risk.candidates is 1, and risk.gold false: one candidate alone has no gradient",
+        ),
+        (
+            {"risk__candidates": 4, "noise__token_rate": 0.1},
+            "noise.kind is none and noise.token_rate 0.1, which concern cross-entropy, and risk.cr",
+        ),
+        ({"risk__alpha": -1.0}, "risk.alpha is -1.0; it needs a number of at least 0"),
+        (
+            {"risk__temperature": 0.0},
+            "risk.temperature is 0.0; it needs a number of at least",
         ),
         ({"decode__beam": 1001}, "decode.beam is 1001; it needs to be from 1 to the vocabulary's"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam is 1001; it needs to be from 1 to"),
@@ -128,6 +149,9 @@ def test_fewer_heads_of_keys_than_of_queries_that_are_the_keys():
     [
         {"model__size": 9, "model__heads": 3, "model__positions": "learned"},
         {"train__warmup": 0},
+        {"risk__candidates": 1},
+        {"risk__candidates": 2, "risk__gold": False},
+        {"risk__candidates": 2, "risk__cross_entropy": 0.5, "noise__kind": "scheduled"},
         {"model__encoder": {"name": "bigbird", "length": 130}, "model__external_tokens": 2},
         {"model__encoder": {"name": "longformer", "first": 2}, "model__external_tokens": 2},
         {"train__warmup": 5_000, "train__schedule": "constant"},

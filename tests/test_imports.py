@@ -52,8 +52,10 @@ ALLOWED = {
     "tagging": {"data"},
     "distilling": _PARTS | {"build", "checks", "trained"},
     "translating": _PARTS | {"build", "checks", "trained"},
+    "starting": _PARTS | {"workdir", "trained"},
     "run": _PARTS
-    | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"},
+    | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"}
+    | {"starting"},
     "sweeping": {"analysis", "training", "keys", "schema", "parsing", "files"}
     | {"results", "workdir", "checks", "trained"},
     "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings

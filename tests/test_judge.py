@@ -10,6 +10,7 @@ from attention.data.buckets import Bucket
 from attention.data.examples import encode_all
 from attention.data.pairs import Pairs
 from attention.data.tokenizer import EOS, Tokenizer, train_tokenizer
+from attention.evaluation.scores import sentence_bleu
 from attention.judge import Judge
 from attention.tasks.translation import Search
 from attention.training.devices import mesh
@@ -38,9 +39,17 @@ class Echo:
     def texts(self, tokens):
         return [self.tokenizer.decode(row) for row in tokens]
 
+    def sample(self, params, model_state, source_BS, *, rng, index_B, samples, max_length):
+        """The source, and further draws that say nothing."""
+        self.shapes.append((len(source_BS) * samples, source_BS.shape[1]))
+        said_BNT = np.zeros((len(source_BS), samples, source_BS.shape[1]), np.int32)
+        said_BNT[:, 0] = source_BS
+        return types.SimpleNamespace(tokens_BT=said_BNT.reshape(-1, source_BS.shape[1]))
+
 
 class Plain(Judge):
     search = property(lambda self: self.task.search)
+    sample = property(lambda self: self.task.sample)
 
 
 @pytest.fixture
@@ -61,6 +70,20 @@ def test_batches_shrink_with_the_beams(judge, beams, most):
     sources = encode_all(Pairs(TEXTS, TEXTS), judge.task.tokenizer).source
     judge.translate({}, {}, sources, Search(beams=beams))
     assert max(rows * length for rows, length in judge.task.shapes) <= most
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_expected_bleu_is_the_mean_over_sentences_and_samples(judge, samples):
+    texts = [text for text in TEXTS if text]
+    rng = jax.random.key(0)
+    found = judge.expected_bleu({}, {}, Pairs(texts, texts), samples=samples, max_length=9, rng=rng)
+    np.testing.assert_allclose(found, 100 / samples, rtol=1e-6)
+    assert max(rows * length for rows, length in judge.task.shapes) <= 80
+    halves = Pairs([*texts, "a b c d"], [*texts, "a b c h"])
+    found = judge.expected_bleu({}, {}, halves, samples=samples, max_length=9, rng=rng)
+    lower = sentence_bleu(["a b c d"], ["a b c h"], "de")[0]
+    assert 0 < lower < 100
+    np.testing.assert_allclose(found, (700 + lower) / 8 / samples, rtol=1e-6)
 
 
 def test_long_sentences_are_cut_with_a_warning(judge):

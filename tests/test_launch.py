@@ -99,6 +99,20 @@ def test_evaluate_reads_other_files_and_compares(launched, trained_run, corpus, 
     assert "chrf" in found.report["compare"]
 
 
+def test_evaluate_tells_the_expected_bleu_of_samples(launched, trained_run):
+    run = f"--workdir={trained_run[0]}"
+    found = [launched("evaluate", run, "--split=valid", "--samples=3").report for _ in range(2)]
+    assert found[0] == found[1]
+    assert found[0]["samples"] == 3
+    assert 0 < found[0]["expected_bleu"] < 100
+    other = launched("evaluate", run, "--split=valid", "--samples=2").report
+    assert other["expected_bleu"] != found[0]["expected_bleu"]
+    assert "expected_bleu" not in trained_run[1].report
+    for number in (0, -1):
+        mistake(launched("evaluate", run, f"--samples={number}"), f"samples is {number}; it needs")
+    mistake(launched("evaluate", run, "--samples=few"), "flag --samples=few")
+
+
 def test_a_finished_run_is_only_evaluated_again(launched, tiny, trained_run):
     workdir, ran = trained_run
     before = contents(workdir)

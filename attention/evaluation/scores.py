@@ -64,6 +64,27 @@ def corpus_scores(
     }
 
 
+def sentence_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], target_lang: str
+) -> list[float]:
+    """BLEU of each sentence by itself, from 0 to 100, as sacreBLEU has it.
+
+    A count of 0 is smoothed ("exp"), and orders for which a sentence has too few words are left
+    out ("effective order"). Arguments and errors are those of ``corpus_scores``.
+
+    >>> [round(score) for score in sentence_bleu(["Ein Hund.", "Katze"], ["Ein Hund."] * 2, "de")]
+    [100, 0]
+    """
+    from sacrebleu.metrics import BLEU
+
+    _check_counts(hypotheses=hypotheses, references=references)
+    metric = BLEU(tokenize=_tokeniser(target_lang), effective_order=True)
+    return [
+        float(metric.sentence_score(hypothesis, [reference]).score)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
 def paired_bootstrap(
     baseline: Sequence[str],
     system: Sequence[str],

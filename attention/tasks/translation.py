@@ -14,6 +14,7 @@ import numpy as np
 
 from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from attention.decoding import Beams, Decoded, Grow, Sampler, Step, beam_search, sample
+from attention.decoding.steps import repeat_rows
 from attention.models.transformer import Transformer
 from attention.shapes import Tree
 from attention.training.losses import cross_entropy
@@ -70,6 +71,17 @@ class Translation:
         self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
     ) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
         """The training loss: (nats summed over target tokens, (target tokens, model state))."""
+        target_BT = batch["target_BT"]
+        logits_BTV, model_state = self.gold_logits(params, model_state, batch, rng=rng, step=step)
+        total, weight = cross_entropy(
+            logits_BTV, target_BT, target_BT != PAD, label_smoothing=self.label_smoothing
+        )
+        return total, (weight, model_state)
+
+    def gold_logits(
+        self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
+    ) -> tuple[jax.Array, Tree]:
+        """Training's logits_BTV of the target, read as ``noise`` says, and the model state."""
         rng_dropout, rng_first_pass, rng_noise = jax.random.split(rng, 3)
         target_BT = batch["target_BT"]
         gold_BT, valid_BT = shift_right(target_BT), target_BT != PAD
@@ -93,11 +105,7 @@ class Translation:
             step=step,
             valid_BT=valid_BT,
         )
-        logits_BTV, model_state = logits(y_BTM, rng_dropout)
-        total, weight = cross_entropy(
-            logits_BTV, target_BT, valid_BT, label_smoothing=self.label_smoothing
-        )
-        return total, (weight, model_state)
+        return logits(y_BTM, rng_dropout)
 
     def eval_loss(self, params: Tree, model_state: Tree, batch: Batch) -> tuple[jax.Array, ...]:
         """(nats summed over target tokens given gold, target tokens): no dropout, no smoothing."""
@@ -133,20 +141,30 @@ class Translation:
         rng: jax.Array,
         index_B: jax.Array | None = None,
         max_length: int = 128,
+        samples: int = 1,
     ) -> Decoded:
-        """One random translation of each source; ``index_B`` ties a row's draw to its example."""
+        """Random translations of each source: ``samples`` rows of the first, then of the second.
+
+        ``index_B`` ties a source's draws to its example, whatever batch it is in.
+        """
         length, limit_B = limits(source_BS, max_length)
+        decoder = self._decoder(params, model_state, source_BS)
+        narrow, rows = decoder["narrow"], source_BS.shape[0]
+        index_B = jnp.arange(rows) if index_B is None else index_B
         return sample(
-            **self._decoder(params, model_state, source_BS),
+            step=decoder["step"],
+            cache=repeat_rows(decoder["cache"], samples),
+            grow=decoder["grow"],
+            narrow=lambda row_G: narrow(row_G // samples),
             rng=rng,
             sampler=sampler,
-            batch=source_BS.shape[0],
+            batch=rows * samples,
             bos=BOS,
             eos=EOS,
             pad=PAD,
             max_length=length,
-            limit_B=limit_B,
-            index_B=index_B,
+            limit_B=jnp.repeat(limit_B, samples),
+            index_B=(index_B[:, None] * samples + jnp.arange(samples)[None]).reshape(-1),
         )
 
     def texts(self, tokens: np.ndarray) -> list[str]:

@@ -52,6 +52,21 @@ def cross_entropy(
     return jnp.sum(counted_BT * weight_BT), jnp.sum(weight_BT)
 
 
+def log_likelihood(logits_BTV: jax.Array, target_BT: jax.Array, real_BT: jax.Array) -> jax.Array:
+    """The log-probability of each whole sequence, in nats.
+
+    Args:
+      logits_BTV: as in ``cross_entropy``, whose rules for padding and gradients hold here too.
+      target_BT: the sequences, integers in [0, V).
+      real_BT: False at padding.
+
+    Returns:
+      log_p_B, at least float32; 0 for a sequence without tokens.
+    """
+    loss_BT = _token_losses(0.0, logits_BTV, target_BT)
+    return -jnp.sum(jnp.where(real_BT, loss_BT, 0), axis=-1)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _token_losses(smoothing: float, logits_BTV: jax.Array, target_BT: jax.Array) -> jax.Array:
     return _forward(smoothing, logits_BTV, target_BT)[0]

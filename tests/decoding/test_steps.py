@@ -73,6 +73,17 @@ def test_growing_and_narrowing_change_nothing(name, eos, batch):
     assert set(model.rooms) == {16, 24, LENGTH}
 
 
+@pytest.mark.parametrize("name", SEARCHES)
+def test_so_short_that_a_cache_never_grows_in_between(name):
+    model = Remembering(0, np.arange(13), -2.0)
+    sizes = {"batch": 13, "max_length": 5} | TOKENS
+    search, step = SEARCHES[name], model.narrow(jnp.arange(13))
+    plain = jax.jit(lambda: search(step, model.cache(5), **sizes))()
+    more = {"grow": model.grow, "narrow": model.narrow}
+    ours = jax.jit(functools.partial(search, step, model.cache(0), **sizes, **more))()
+    jax.tree.map(np.testing.assert_array_equal, ours, plain)
+
+
 def test_few_rows_left_run_on_alone():
     rows = []
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attention.evaluation import scores
-from attention.evaluation.scores import corpus_scores, paired_bootstrap
+from attention.evaluation.scores import corpus_scores, paired_bootstrap, sentence_bleu
 
 REFERENCES = [
     "Ein Hund läuft über die grüne Wiese.",
@@ -77,6 +77,22 @@ def test_empty_hypotheses_score_nothing_and_do_not_fail():
     found = corpus_scores([""] * 2, ["Ein Hund.", "Ein Kind."], "de")
     assert found["bleu"] == 0.0
     assert found["chrf"] == 0.0
+
+
+def test_sentence_bleu_by_hand_and_by_language():
+    said, gold = "Ein Hund läuft über den Weg.", "Ein Hund läuft über die grüne Wiese."
+    # Words and the full stop: 7 against 8; 5, 3, 2 and 1 n-grams of 7, 6, 5 and 4 are right.
+    shares = np.prod([5 / 7, 3 / 6, 2 / 5, 1 / 4]) ** 0.25
+    expected = 100 * math.exp(1 - 8 / 7) * shares
+    found = sentence_bleu([said, gold, ""], [gold] * 3, "de")
+    np.testing.assert_allclose(found, [expected, 100, 0], rtol=1e-6)
+    # Two words have no 3-grams, which are then left out; a count of 0 is smoothed.
+    np.testing.assert_allclose(sentence_bleu(["Ein Hund"], ["Ein Hund"], "de"), [100], rtol=1e-6)
+    assert 0 < sentence_bleu(["Ein Hund lief"], [gold], "de")[0] < 100
+    chinese = sentence_bleu(["我喜欢狗。"], ["我喜欢猫。"], "zh")[0]
+    assert chinese > 30 > sentence_bleu(["我喜欢狗。"], ["我喜欢猫。"], "de")[0]
+    with pytest.raises(ValueError, match="counts differ: 1 hypotheses, 2 references"):
+        sentence_bleu(["a"], ["a", "b"], "de")
 
 
 @pytest.mark.parametrize(
