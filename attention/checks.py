@@ -115,8 +115,8 @@ def _task(config: Config) -> None:
         return
     if config["risk"]["candidates"]:
         raise NotImplementedError(
-            f"config.risk.candidates is {config['risk']['candidates']}, and task.kind mask_predict, "
-            "which draws none; choose left_to_right, or 0 candidates"
+            f"config.risk.candidates is {config['risk']['candidates']}, and task.kind "
+            "mask_predict, which draws none; choose left_to_right, or 0 candidates"
         )
     if config["model"]["copy"]:
         raise NotImplementedError(
