@@ -10,10 +10,10 @@ import jax
 # On a CPU, XLA hands some matrix products with what surrounds them to a library, and does not see
 # its memory: softmax(q kᵀ) v of 4,096 tokens would need nothing. Memory is planned before machine
 # code is made, and what is not run need not be fast: half the time goes without LLVM's passes.
-_OPTIONS: dict[str, dict[str, str | bool | int]] = {
+_OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {
         "xla_cpu_experimental_ynn_fusion_type": "",
-        "xla_backend_optimization_level": 0,
+        "xla_backend_optimization_level": "0",
         "xla_llvm_disable_expensive_passes": True,
     }
 }
