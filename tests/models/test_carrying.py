@@ -140,7 +140,8 @@ def test_with_copying_the_output_is_a_distribution_and_holds_the_source():
     for b in range(2):
         real_T = np.asarray(REAL_BT[b])
         absent = sorted(set(range(11)) - set(np.asarray(SOURCE_BS[b]).tolist()) | {0})
-        assert not copied_BTV[b][real_T][:, absent].any()
+        # What weights lack to a sum of one by rounding is generated.
+        assert copied_BTV[b][real_T][:, absent].max() < 1e-6
         np.testing.assert_allclose(copied_BTV[b][real_T].sum(-1), 1, atol=1e-5)
 
 
