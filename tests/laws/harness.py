@@ -248,7 +248,7 @@ def initialised(case: Case, sizes: Sizes) -> Tree:
     layer = layer_of(case, sizes, "float32")
     x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
     carried = case.attend.abilities.decoding == "carried"
-    variables = nn.meta.unbox(jit(layer.init)(rng, x_BTM, x_BTM if carried else None))
+    variables = nn.meta.unbox(jax.jit(layer.init)(rng, x_BTM, x_BTM if carried else None))
     return {**variables, "params": variables.get("params", {})}
 
 
