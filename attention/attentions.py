@@ -96,6 +96,11 @@ def attend(spec: Any, place: str) -> Any:
     return made
 
 
+def usual_place(name: str) -> str:
+    """The encoder's, or the decoder's cross-attention for what has no other place."""
+    return "cross" if hasattr(ATTENTIONS[name], "extend_cross") else "encoder"
+
+
 def attention_defaults(name: Any, place: str) -> dict[str, Any]:
     """``{"name": name, parameter: default}`` of an attention in a place."""
     if name not in ATTENTIONS:

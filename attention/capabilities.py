@@ -41,7 +41,6 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "lstm": ({"both_ways": False},),
     "gru": ({"both_ways": False},),
 }
-CROSS_ALONE = ("location", "monotonic")  # no attentions within one sequence
 COLUMNS = (
     "name",
     "definition",
@@ -83,7 +82,7 @@ def _rows() -> Iterator[tuple[str, ...]]:
         for form in ({}, *FORMS.get(name, ())):
             spec = {"name": name} | form
             told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
-            attend = attentions.attend(spec, "cross" if name in CROSS_ALONE else "encoder")
+            attend = attentions.attend(spec, attentions.usual_place(name))
             yield _row(f"`{name}`" + (f" with {told}" if told else ""), attend)
 
 

@@ -161,9 +161,8 @@ def _places(config: Config) -> None:
     tokens_BT = jax.ShapeDtypeStruct((1, longest), "int32")
     softmax = {place: {"name": "softmax"} for place in schema.ATTENTIONS}
     for place in schema.ATTENTIONS:
-        if attentions.attend(model[place], "encoder") == attentions.attend(
-            softmax[place], "encoder"
-        ):
+        used_as = build.stands_as(config, place)
+        if attentions.attend(model[place], used_as) == attentions.attend(softmax[place], used_as):
             continue  # it stands anywhere, and a try takes time at every start
         alone = {**config, "model": model | softmax | {place: model[place]}}
         layer = build.transformer(alone, vocab_size=config["data"]["vocab_size"]).clone(layers=1)

@@ -179,7 +179,7 @@ def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.A
 def attention_of(name: str, length: int) -> Any:
     """The attention with its defaults, or with parameters that go with the length."""
     spec = {"name": name} | GROWN.get(name, lambda n, r: {})(length, round(length**0.5))
-    return attentions.attend(spec, "encoder")
+    return attentions.attend(spec, attentions.usual_place(name))
 
 
 def with_backward(function: Callable[..., jax.Array]) -> Callable[..., Any]:

@@ -17,6 +17,14 @@ def test_the_defaults_pass():
     checks.check(schema.defaults())
 
 
+@pytest.mark.parametrize("name", ["location", "monotonic", "additive", "linear"])
+def test_an_attention_of_the_cross_place_alone_is_asked_as_one(name):
+    checks.check(config(model__cross={"name": name}))
+    if name in ("location", "monotonic"):
+        with pytest.raises(NotImplementedError, match="config.model.encoder is .*, which cannot"):
+            checks.check(config(model__encoder={"name": name}))
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
