@@ -11,10 +11,8 @@ import numpy as np
 
 from attention import build, trained
 from attention.analysis.plots import by_position
-from attention.data.ordered import eval_batches
 from attention.tasks import exposure
 from attention.tasks.translation import Translation
-from attention.training.devices import shard_batch
 
 WAYS = {"after gold": exposure.after_gold, "after own words": exposure.after_own}
 _FEW = 20  # tokens at a position, below which it is drawn and told no more
@@ -77,9 +75,7 @@ def _counted(
     function = jax.jit(lambda *arguments: way(task, *arguments))
     longest = max(bucket.target for bucket in judge.buckets)
     sums_3T = np.zeros((3, longest))
-    for batch in eval_batches(examples, batch_tokens=judge.batch_tokens, buckets=judge.buckets):
-        with jax.set_mesh(judge.mesh):
-            found = function(run.params, run.model_state, shard_batch(batch, judge.mesh))
+    for found in judge.over(function, run.params, run.model_state, examples):
         found_3T = np.stack([np.asarray(x, np.float64) for x in found])
         sums_3T[:, : found_3T.shape[1]] += found_3T
     last = int(np.flatnonzero(sums_3T[2])[-1]) + 1

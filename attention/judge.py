@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -80,13 +80,20 @@ class Judge:
 
     def loss(self, params: Tree, model_state: Tree, examples: Examples) -> float:
         """Nats per target token given gold, over every sentence."""
-        batches = eval_batches(examples, batch_tokens=self.batch_tokens, buckets=self.buckets)
         total = weight = 0.0
-        for batch in batches:
-            with jax.set_mesh(self.mesh):
-                part, tokens = self._loss(params, model_state, shard_batch(batch, self.mesh))
+        for part, tokens in self.over(self._loss, params, model_state, examples):
             total, weight = total + float(part), weight + float(tokens)
         return total / weight
+
+    def over(
+        self, function: Callable[..., Any], params: Tree, model_state: Tree, examples: Examples
+    ) -> Iterator[Any]:
+        """``function(params, model_state, batch)`` of batches that hold each example once."""
+        batches = eval_batches(examples, batch_tokens=self.batch_tokens, buckets=self.buckets)
+        for batch in batches:
+            with jax.set_mesh(self.mesh):
+                found = function(params, model_state, shard_batch(batch, self.mesh))
+            yield found
 
     def translate(
         self, params: Tree, model_state: Tree, sources: Sequence[np.ndarray], search: Search

@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attention.data.tokenizer import EOS, PAD, UNK, Tokenizer
 from attention.decoding import Beams, Filled, mask_predict
 from attention.models.filling import FillingTransformer
 from attention.shapes import Tree
+from attention.tasks.modelled import Modelled, never
 from attention.tasks.translation import Batch, Search, limits
 from attention.training.losses import cross_entropy
 
 MASK = UNK  # which no text is made of: the vocabulary falls back on bytes
-_NEVER = np.array([PAD, UNK, BOS])
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
+class Filling(Modelled):
     """Translation by mask-predict (Ghazvininejad et al. 2019).
 
     In training a number of tokens from one to all, drawn evenly, is masked in each target, and the
@@ -44,12 +42,6 @@ class Filling:
     tokenizer: Tokenizer
     label_smoothing: float = 0.1
     canvas: int = 0
-
-    def init(self, rng: jax.Array) -> tuple[Tree, Tree]:
-        """Parameters, and state that is not trained."""
-        tokens_BT = jnp.full((1, 2), EOS, jnp.int32)
-        variables = nn.meta.unbox(jax.jit(self.model.init)(rng, tokens_BT, tokens_BT))
-        return variables["params"], {k: v for k, v in variables.items() if k != "params"}
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
@@ -96,7 +88,7 @@ class Filling:
         length -= 1  # without eos
         lengths_BN = self._lengths(run, memories, source_BS, limit_B - 1, min(search.beams, length))
         length = self.canvas or length
-        never_V = jnp.zeros((self.model.transformer.vocab_size,)).at[_NEVER].set(-jnp.inf)
+        never_V = never(self.model.transformer.vocab_size)
         if not self.canvas:
             never_V = never_V.at[EOS].set(-jnp.inf)
         lengths_R = lengths_BN.reshape(-1)
@@ -116,14 +108,6 @@ class Filling:
         which = jnp.searchsorted(jnp.array(sizes), lengths_R.max())
         filled = jax.lax.switch(which, [partial(to, size) for size in sizes])
         return self._best(filled.tokens_BT, filled.log_probs_BT, lengths_BN, search.nbest)
-
-    def texts(self, tokens: np.ndarray) -> list[str]:
-        """One line of text for each row of tokens; what would break a line is a space."""
-        lines = (self.tokenizer.decode(row) for row in np.asarray(tokens))
-        return [line.replace("\r", " ").replace("\n", " ") for line in lines]
-
-    def _run(self, params: Tree, model_state: Tree) -> Callable[..., Any]:
-        return partial(self.model.apply, {"params": params, **model_state})
 
     def _written(self, target_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
         """What is to be filled in, and how many tokens of it."""

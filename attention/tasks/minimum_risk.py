@@ -13,9 +13,8 @@ import numpy as np
 from attention.data.tokenizer import PAD
 from attention.decoding import Sampler
 from attention.evaluation.scores import sentence_bleu
-from attention.models.transformer import Transformer
 from attention.shapes import Tree
-from attention.tasks.translation import Batch, Translation, shift_right
+from attention.tasks.translation import Batch, Translation, of_each, shift_right
 from attention.training.losses import cross_entropy, log_likelihood
 from attention.training.risk import distinct, expected_cost
 from attention.training.step import Metrics, TrainState
@@ -126,7 +125,7 @@ class MinimumRisk:
             {"params": params, **model_state},
             batch["source_BS"],
             shift_right(said_XT),
-            method=_all_of_each,
+            method=of_each,
             rngs={"dropout": rng_risk},
             mutable=list(model_state),
         )
@@ -156,13 +155,3 @@ def _widened(tokens_BNT: jax.Array, width: int) -> jax.Array:
     """The same with padding up to a width."""
     fill = ((0, 0), (0, 0), (0, width - tokens_BNT.shape[2]))
     return jnp.pad(tokens_BNT, fill, constant_values=PAD)
-
-
-def _all_of_each(model: Transformer, source_BS: jax.Array, read_XT: jax.Array) -> jax.Array:
-    """Logits_XTV of several targets of each source, which is encoded once."""
-    times = read_XT.shape[0] // source_BS.shape[0]
-    memories = [jnp.repeat(memory, times, axis=0) for memory in model.memories(source_BS)]
-    source_lengths_X = jnp.repeat(model.lengths(source_BS), times)
-    y_XTM, lengths_X = model.embed_target(read_XT), model.lengths(read_XT)
-    sources_XS = jnp.repeat(source_BS, times, axis=0)
-    return model.decode(y_XTM, memories, source_lengths_X, lengths_X, sources_XS)

@@ -7,7 +7,6 @@ section 4.3): the candidates differ in length, and a teacher says which is the b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,8 @@ from attention.data.tokenizer import PAD, Tokenizer
 from attention.decoding import Beams
 from attention.shapes import Tree
 from attention.tasks.filling import Filling
-from attention.tasks.translation import Batch, Search, Translation, shift_right
+from attention.tasks.translation import Batch, Search, Translation, of_each, shift_right
+from attention.training.losses import log_likelihood
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +56,11 @@ class Rescored:
         )
         count = found.tokens_BNT.shape[1]
         tokens_RT = found.tokens_BNT.reshape(-1, found.tokens_BNT.shape[2])
-        source_RS = jnp.repeat(source_BS, count, axis=0)
-        run = partial(self.teacher.model.apply, {"params": params[1], **model_state[1]})
-        log_p_RTV = jax.nn.log_softmax(run(source_RS, shift_right(tokens_RT)), axis=-1)
-        log_p_RT = jnp.take_along_axis(log_p_RTV, tokens_RT[..., None], axis=-1)[..., 0]
-        log_p_BN = jnp.where(tokens_RT != PAD, log_p_RT, 0).sum(axis=1).reshape(-1, count)
+        variables = {"params": params[1], **model_state[1]}
+        logits_RTV = self.teacher.model.apply(
+            variables, source_BS, shift_right(tokens_RT), method=of_each
+        )
+        log_p_BN = log_likelihood(logits_RTV, tokens_RT, tokens_RT != PAD).reshape(-1, count)
         score_BN = jnp.where(
             found.lengths_BN > 0, log_p_BN / jnp.maximum(found.lengths_BN, 1), -jnp.inf
         )

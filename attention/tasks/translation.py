@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from attention.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attention.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from attention.decoding import Beams, Decoded, Grow, Sampler, Step, beam_search, sample
 from attention.decoding.steps import repeat_rows
 from attention.models.transformer import Transformer
 from attention.shapes import Tree
+from attention.tasks.modelled import Modelled, never
 from attention.training.losses import cross_entropy
 from attention.training.noise import ScheduledSampling, TeacherForcing, TokenNoise
 
 Batch = Mapping[str, jax.Array]
 
-_NEVER = np.array([PAD, UNK, BOS])  # tokens that a translation never holds
 _GROWTH, _EXTRA = 2, 10  # a translation has at most 2·source + 10 tokens
 
 
@@ -46,7 +44,7 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False)
-class Translation:
+class Translation(Modelled):
     """One translation problem as a value.
 
     Attributes:
@@ -60,12 +58,6 @@ class Translation:
     tokenizer: Tokenizer
     noise: TeacherForcing | TokenNoise | ScheduledSampling = TeacherForcing()
     label_smoothing: float = 0.1
-
-    def init(self, rng: jax.Array) -> tuple[Tree, Tree]:
-        """Parameters, and state that is not trained (random features, centroids)."""
-        tokens_BT = jnp.full((1, 2), EOS, jnp.int32)
-        variables = nn.meta.unbox(jax.jit(self.model.init)(rng, tokens_BT, tokens_BT))
-        return variables["params"], {k: v for k, v in variables.items() if k != "params"}
 
     def loss(
         self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
@@ -167,19 +159,11 @@ class Translation:
             index_B=(index_B[:, None] * samples + jnp.arange(samples)[None]).reshape(-1),
         )
 
-    def texts(self, tokens: np.ndarray) -> list[str]:
-        """One line of text for each row of tokens; what would break a line is a space."""
-        lines = (self.tokenizer.decode(row) for row in np.asarray(tokens))
-        return [line.replace("\r", " ").replace("\n", " ") for line in lines]
-
-    def _run(self, params: Tree, model_state: Tree) -> Callable[..., Any]:
-        return partial(self.model.apply, {"params": params, **model_state})
-
     def _decoder(self, params: Tree, model_state: Tree, source_BS: jax.Array) -> dict[str, Any]:
         """What searches take."""
         run = self._run(params, model_state)
         memory, cache = run(source_BS, length=0, method="start")
-        never_V = jnp.zeros((self.model.vocab_size,)).at[_NEVER].set(-jnp.inf)
+        never_V = never(self.model.vocab_size)
 
         def step(memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
             logits_BV, cache = run(memory, cache, token_B, method="extend")
@@ -212,3 +196,13 @@ def _from_embedded(
     memories = model.memories(source_BS)
     lengths_B = model.lengths(source_BS)
     return model.decode(y_BTM, memories, lengths_B, target_lengths_B, source_BS)
+
+
+def of_each(model: Transformer, source_BS: jax.Array, read_XT: jax.Array) -> jax.Array:
+    """Logits_XTV of several targets of each source, which is encoded once."""
+    times = read_XT.shape[0] // source_BS.shape[0]
+    memories = [jnp.repeat(memory, times, axis=0) for memory in model.memories(source_BS)]
+    source_lengths_X = jnp.repeat(model.lengths(source_BS), times)
+    y_XTM, lengths_X = model.embed_target(read_XT), model.lengths(read_XT)
+    sources_XS = jnp.repeat(source_BS, times, axis=0)
+    return model.decode(y_XTM, memories, source_lengths_X, lengths_X, sources_XS)

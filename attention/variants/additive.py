@@ -19,7 +19,8 @@ from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
-_INIT = jax.nn.initializers.variance_scaling(
+# Of each head by itself, [H, ins, outs].
+GLOROT = jax.nn.initializers.variance_scaling(
     1.0, "fan_avg", "uniform", in_axis=1, out_axis=2, batch_axis=0
 )
 _TILE = 2**22  # numbers of [B, H, Q, K, R] in memory at a time
@@ -64,10 +65,10 @@ class Additive:
         """W_q and W_k [H, D, R], and w [H, R]."""
         hidden = self.hidden or sizes.size
         rngs, axes = jax.random.split(rng, 3), ("heads", "head_size", None)
-        w_HR = _INIT(rngs[2], (sizes.heads, hidden, 1))[..., 0]
+        w_HR = GLOROT(rngs[2], (sizes.heads, hidden, 1))[..., 0]
         params: Tree = {"score": Named(w_HR, ("heads", None))}
         for name, own in zip(("query", "key"), rngs, strict=False):
-            params[name] = Named(_INIT(own, (sizes.heads, sizes.size, hidden)), axes)
+            params[name] = Named(GLOROT(own, (sizes.heads, sizes.size, hidden)), axes)
         return params, {}
 
     def attend(

@@ -14,11 +14,7 @@ import jax.numpy as jnp
 from attention.kernels.reference import masked_softmax
 from attention.shapes import Abilities, Named, Sizes, Tree
 from attention.variants import alignments, refusals
-from attention.variants.additive import to_hidden
-
-_glorot = jax.nn.initializers.variance_scaling(
-    1.0, "fan_avg", "uniform", in_axis=1, out_axis=2, batch_axis=0
-)
+from attention.variants.additive import GLOROT, to_hidden
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class Location:
             "score": (hidden, 1),
         }
         made = {
-            name: _glorot(own, (heads, *shape))
+            name: GLOROT(own, (heads, *shape))
             for own, (name, shape) in zip(jax.random.split(rng, 5), shapes.items(), strict=True)
         }
         made |= {"score": made["score"][..., 0], "hidden_bias": jnp.zeros((heads, hidden))}

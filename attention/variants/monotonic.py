@@ -15,11 +15,8 @@ from jax import lax
 
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 from attention.variants import alignments, refusals
-from attention.variants.additive import tanh_score, to_hidden
+from attention.variants.additive import GLOROT, tanh_score, to_hidden
 
-_glorot = jax.nn.initializers.variance_scaling(
-    1.0, "fan_avg", "uniform", in_axis=1, out_axis=2, batch_axis=0
-)
 EXPECTED, HARD = "expected", "hard"
 
 
@@ -83,10 +80,10 @@ class Monotonic:
         heads, hidden = sizes.heads, self.hidden or sizes.size
         rngs, axes = jax.random.split(rng, 3), ("heads", "head_size", None)
         params: Tree = {
-            name: Named(_glorot(own, (heads, sizes.size, hidden)), axes)
+            name: Named(GLOROT(own, (heads, sizes.size, hidden)), axes)
             for name, own in zip(("query", "key"), rngs, strict=False)
         }
-        w_HR = _glorot(rngs[2], (heads, hidden, 1))[..., 0]
+        w_HR = GLOROT(rngs[2], (heads, hidden, 1))[..., 0]
         return params | {
             "hidden_bias": Named(jnp.zeros((heads, hidden)), ("heads", None)),
             "score": Named(w_HR, ("heads", None)),
