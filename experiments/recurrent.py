@@ -4,6 +4,8 @@ Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning to Align a
 the same parts as every model here: layers have residual connections and a feed-forward part.
 
 Command: python launch.py train --config=experiments/recurrent.py
+Time: three minutes on two cores. Expected: test BLEU 99.6; sentences of a dozen words, whose order
+hardly changes, suit it (docs/results.md).
 """
 
 from experiments import quickstart
