@@ -37,13 +37,12 @@ class Transformer(nn.Module):
       layers: layers of the encoder and of the decoder.
       encoder, decoder, cross: the three attentions, values from ``attention.variants``; a mixer may
         stand for the first two.
-      wiring: makes the module that says which of the encoder's layers each layer of the decoder
-        asks, given ``layers``.
+      wiring: makes what says which encoder layers each decoder layer asks, given ``layers``.
       copying: makes the module that copies source tokens to the output by the last layer's
         cross-attention, given ``dtype``; its log-probabilities stand for logits. Or None.
       feed_forward: makes a feed-forward layer.
       norm: makes a normalisation, given ``dtype``.
-      source_norm: that of the encoder, where it is another; ``BatchNorm`` stands only there.
+      source_norm: the encoder's, where it is another; ``BatchNorm`` stands only there.
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
       positions: makes the module that adds positions, or None.
       rotary: rotary positions of the self-attentions, or None.
@@ -51,16 +50,14 @@ class Transformer(nn.Module):
         each stack, given ``heads`` and ``both_ways``; or None.
       kv_heads: heads of keys and values; must divide the heads; as many if None.
       dropout: rate on embeddings and on each sublayer's output.
-      external_tokens: how many learned vectors go before the source through the encoder, for an
-        encoder that makes its first tokens global (Ainslie et al. 2020, "ETC"); they are no part
-        of the memory.
+      external_tokens: learned vectors that go before the source through the encoder, no part of
+        the memory, for one that makes its first tokens global (Ainslie et al. 2020, "ETC").
       tied: one table for source, target and output (section 3.4); else three.
       remat: recompute each layer in the backward pass rather than store it.
       causal: whether the decoder sees no later token; without, it cannot go step by step.
       pad: the padding token.
       dtype: compute dtype; parameters are float32.
 
-        >>> import jax, jax.numpy as jnp
         >>> model = Transformer(vocab_size=11, size=8, heads=2, layers=1)
         >>> source_BS, target_BT = jnp.array([[4, 5, 1]]), jnp.array([[3, 6]])
         >>> variables = model.init(jax.random.key(0), source_BS, target_BT)
@@ -150,8 +147,7 @@ class Transformer(nn.Module):
 
     def _states(self, source_BS: jax.Array) -> list[jax.Array]:
         """The embedded source, and what each layer puts out."""
-        lengths_B = self.lengths(source_BS)
-        x_BSM = self.source_embedding(source_BS)
+        lengths_B, x_BSM = self.lengths(source_BS), self.source_embedding(source_BS)
         if self.positions is not None:
             x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
         if self.external_tokens:
@@ -200,7 +196,11 @@ class Transformer(nn.Module):
         Returns:
           (memory, cache): the memory is constant; every leaf of the cache has the batch first,
           and may be repeated row by row (beams) while the memory is not.
+
+        Raises ValueError where the decoder is not ``causal``.
         """
+        if not self.causal:
+            raise ValueError("a decoder that sees later tokens has no steps; ask it as a whole")
         memories, lengths_B = self.memories(source_BS), self.lengths(source_BS)
         asked = [
             layer.project_memory(memory_BSM, Lengths(None, lengths_B))

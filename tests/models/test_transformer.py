@@ -378,3 +378,9 @@ def test_a_window_survives_a_cache_that_grows(left):
             cache = model.apply(variables, cache, t + 3, method="grow")
         logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
         np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
+
+
+def test_a_decoder_that_sees_later_tokens_has_no_steps():
+    model = model_of(causal=False)
+    with pytest.raises(ValueError, match="has no steps"):
+        model.apply(variables_of(model), SOURCE_BS, length=6, method="start")
