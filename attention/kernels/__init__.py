@@ -25,7 +25,7 @@ from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
 from attention.kernels.sharded import over_mesh, splits_heads
 from attention.kernels.tiles import Extras
-from attention.masks import Mask, as_mask
+from attention.masks import Mask, as_mask, dense_positions
 from attention.shapes import check_qkv, check_scores
 
 __all__ = ["KERNELS", "check_heads", "checked", "explain", "softmax_attention"]
@@ -147,9 +147,12 @@ def checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None, 
     (batch, q_len, heads, _), k_len = q.shape, k.shape[1]
     mask, bias = None if mask is None else as_mask(mask), as_bias(bias)
     check_heads(mask, heads)
+    if mask is not None:
+        mask.check(q_len, k_len)
     for name, value in (("mask", mask), ("bias", bias)):
         if value is not None:
-            made = jax.eval_shape(lambda value=value: value.dense(q_len, k_len))
+            # Positions are abstract: NumPy would compare all those of a mask without arrays.
+            made = jax.eval_shape(value.at, *dense_positions(q_len, k_len))
             check_scores(name, made.shape, (batch, heads, q_len, k_len))
     return mask, bias
 

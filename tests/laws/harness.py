@@ -30,16 +30,6 @@ few = hypothesis.settings(
 )
 seeds = strategies.integers(0, 2**16)
 
-# Compiled in a fifth of the time, to slower programs; what is measured is compiled as users do.
-jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-        "xla_cpu_use_fusion_emitters": False,
-    },
-)
-
 # On which side each input stands, and what padding is filled with to see whether it leaks.
 QUERIES, KEYS = ("q", "x"), ("k", "v", "memory")
 SPOILT = {"q": jnp.nan, "k": jnp.nan, "v": 1e30, "x": jnp.nan, "memory": 1e30}
@@ -140,7 +130,7 @@ def run(
 
 @functools.cache
 def compiled(case: Case, sizes: Sizes) -> Callable:
-    return jit(functools.partial(run, case, sizes))
+    return jax.jit(functools.partial(run, case, sizes))
 
 
 @functools.cache
@@ -152,7 +142,7 @@ def compiled_grad(case: Case, sizes: Sizes) -> Callable:
 
     grad = jax.grad(loss, argnums=(0, 1), has_aux=True)
 
-    @jit
+    @jax.jit
     def out_and_grads(inputs, variables, mask, bias):
         grads, out = grad(inputs, variables["params"], variables, mask, bias)
         return out, *grads

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from attention.shapes import Sizes
 from tests.laws.cases import CASES, DROPPING
-from tests.laws.harness import draw, jit, run
+from tests.laws.harness import draw, run
 from tests.laws.masks import Setting
 
 BATCH = 16
@@ -45,7 +45,7 @@ def function_of(drawn, rng=None):
         out = run(drawn.case, drawn.sizes, drawn.variables, inputs, mask, drawn.bias, rng)
         return (out**2).sum() / out.shape[0], out
 
-    return jit(jax.grad(loss, has_aux=True))
+    return jax.jit(jax.grad(loss, has_aux=True))
 
 
 def error(ours, theirs):

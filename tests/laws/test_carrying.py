@@ -12,7 +12,7 @@ from attention.masks import Lengths
 from attention.modules.memory import pointing
 from attention.variants import Additive, Linear, Softmax
 from tests.laws.cases import ALONE, CASES, declaring
-from tests.laws.harness import assert_close, draw, jit, qkv
+from tests.laws.harness import assert_close, draw, qkv
 from tests.laws.masks import Setting, places_of, settings_of
 from tests.laws.test_matrix import matrix_of
 
@@ -23,7 +23,7 @@ Q, K = 7, 10
 
 @functools.cache
 def extend(attend):
-    return jit(attend.extend_cross)
+    return jax.jit(attend.extend_cross)
 
 
 def advance(drawn, carry, first, last, mask=None):

@@ -8,7 +8,7 @@ import pytest
 
 from attention.masks import Causal
 from tests.laws.cases import CASES, declaring
-from tests.laws.harness import assert_close, draw, jit, layer_of, qkv
+from tests.laws.harness import assert_close, draw, layer_of, qkv
 from tests.laws.masks import settings_of
 
 TOLERANCE = 1e-5
@@ -40,7 +40,7 @@ def extend(case, sizes):
         layer = layer_of(case, sizes, jnp.float32)
         return layer.apply(variables, cache, inputs["x"], pos_BQ, mask, method="extend")
 
-    return jit(alone if case.module is None else within)
+    return jax.jit(alone if case.module is None else within)
 
 
 def advance(drawn, cache, first, last, mask=None, inputs=None):

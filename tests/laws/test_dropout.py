@@ -15,7 +15,7 @@ from attention.training import optimiser, schedules
 from attention.training.step import create_state, make_train_step
 from attention.variants import Softmax
 from tests.laws.cases import DROPPING
-from tests.laws.harness import draw, jit, numbers, run
+from tests.laws.harness import draw, numbers, run
 from tests.laws.masks import Setting, places_of
 
 ALONE = [case for case in DROPPING if case.module is None]
@@ -76,9 +76,9 @@ def test_the_gradient_drops_what_the_forward_pass_dropped(case):
     # Linear in v: the gradient of any weighing of outputs is that weighing of the same matrix.
     v = drawn.inputs["v"]
     weigh = jnp.cos(jnp.arange(v.size, dtype="float32")).reshape(v.shape)
-    grad = jit(jax.grad(lambda v: (out(v) * weigh).sum()))(v)
+    grad = jax.jit(jax.grad(lambda v: (out(v) * weigh).sum()))(v)
     other = jnp.sin(jnp.arange(v.size, dtype="float32")).reshape(v.shape)
-    np.testing.assert_allclose((grad * other).sum(), (jit(out)(other) * weigh).sum(), rtol=1e-4)
+    np.testing.assert_allclose((grad * other).sum(), (jax.jit(out)(other) * weigh).sum(), rtol=1e-4)
 
 
 KEYS: list[bytes] = []  # the rngs that attentions were given, as they run
@@ -106,7 +106,7 @@ def test_masks_differ_across_steps_layers_and_microbatches():
     )  # fmt: skip
     tokens = jnp.ones((4, 3), jnp.int32)
     rng = jax.random.key(0)
-    variables = jit(model.init)({"params": rng, "dropout": rng}, tokens, tokens)
+    variables = jax.jit(model.init)({"params": rng, "dropout": rng}, tokens, tokens)
 
     def loss(params, model_state, batch, *, rng, step):
         logits = model.apply(

@@ -2,19 +2,20 @@
 
 import functools
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 
 from attention.analysis.matrices import effective_matrix
 from tests.laws.cases import ALONE
-from tests.laws.harness import assert_close, draw, few, jit, qkv, seeds
+from tests.laws.harness import assert_close, draw, few, qkv, seeds
 from tests.laws.masks import places_of, settings_of
 
 
 @functools.cache
 def matrix_of(case):
-    return jit(functools.partial(effective_matrix, case.attend))
+    return jax.jit(functools.partial(effective_matrix, case.attend))
 
 
 @pytest.mark.parametrize("setting", settings_of(ALONE))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.laws.cases import CASES, DROPPING
-from tests.laws.harness import assert_close, draw, jit, run
+from tests.laws.harness import assert_close, draw, run
 from tests.laws.masks import Setting
 
 TOLERANCE = 1e-5
@@ -26,7 +26,7 @@ def value_and_grads(drawn, attention):
         out = attention(inputs, mask)
         return (out**2).mean(), out
 
-    grads, out = jit(jax.grad(loss, has_aux=True))(drawn.inputs, drawn.mask)
+    grads, out = jax.jit(jax.grad(loss, has_aux=True))(drawn.inputs, drawn.mask)
     return out, grads
 
 

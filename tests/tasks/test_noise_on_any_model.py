@@ -12,7 +12,6 @@ from attention.data.tokenizer import BOS, PAD
 from attention.tasks.translation import Translation, shift_right
 from attention.training import noise
 from attention.training.losses import cross_entropy
-from tests.laws.harness import jit
 from tests.models.test_places import PLACES, SOURCE_BS, TARGET_BT, model_of
 
 MIXES = [noise.Argmax(), noise.Sample(), noise.TopK(k=3), noise.Soft(), noise.Gumbel()]
@@ -65,7 +64,7 @@ def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(place, name):
     params, state = made(task)
     rng, rng_first_pass, _ = jax.random.split(RNG, 3)  # some draw hashes or noise
 
-    @jit
+    @jax.jit
     def apply(read_BT, rng):
         variables, rngs = {"params": params, **state}, {"dropout": rng}
         changing = {"rngs": rngs, "mutable": list(state), "method": logits_of}
@@ -78,7 +77,7 @@ def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(place, name):
     gold_BT = np.asarray(shift_right(TARGET_BT))
     read_BT = read_after(np.asarray(apply(gold_BT, rng_first_pass)).argmax(axis=-1))
     assert (read_BT != gold_BT).any()
-    loss = jit(loss_of(task))
+    loss = jax.jit(loss_of(task))
     np.testing.assert_allclose(loss(params, state, NEVER_SAMPLED)[0], expected(gold_BT), rtol=1e-6)
     np.testing.assert_allclose(loss(params, state, ALWAYS_SAMPLED)[0], expected(read_BT), rtol=1e-5)
 
@@ -96,7 +95,7 @@ def test_gradients_with_every_mix(places, mix):
     gold = task_of(noise.TeacherForcing(), **places)
     mixed = task_of(noise.ScheduledSampling(DECAY, mix, backprop=True), **places)
     params, state = made(gold)
-    of_gold, of_mixed = (jit(jax.grad(loss_of(t), has_aux=True)) for t in (gold, mixed))
+    of_gold, of_mixed = (jax.jit(jax.grad(loss_of(t), has_aux=True)) for t in (gold, mixed))
     expected, moved = of_gold(params, state, 0)
     ours, ours_moved = of_mixed(params, state, NEVER_SAMPLED)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), ours, expected)
@@ -138,7 +137,7 @@ def print_on_meshes():
     params, state = made(plain)
 
     def numbers(task, batch):
-        (value, _), grads = jit(jax.value_and_grad(loss_of(task, batch), has_aux=True))(
+        (value, _), grads = jax.jit(jax.value_and_grad(loss_of(task, batch), has_aux=True))(
             params, state, 0
         )
         squares = sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(grads))
