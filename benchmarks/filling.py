@@ -4,8 +4,8 @@
 
 Both are trained runs on the same text. Test sentences one by one, as many as are asked for, and all
 of them in batches: greedy from left to right, and mask-predict of 1, 4 and 10 iterations with one
-length and of 4 iterations with five. The ways take turns, each sentence or the whole split after
-another; medians of seconds. Two threads. Prints a Markdown table.
+length and of 4 iterations with five. The ways take turns, each with all its sentences in a round;
+medians of seconds over the rounds. Two threads. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attention.trained import Trained  # noqa: E402
 
 WAYS = {"1 iteration": (1, 1), "4 iterations": (4, 1), "10 iterations": (10, 1),
         "4 iterations, 5 lengths": (4, 5)}  # fmt: skip
-ROUNDS = 5  # over the whole split
+ROUNDS = 5
 
 
 def main() -> None:
@@ -51,9 +51,8 @@ def main() -> None:
     print("| | BLEU | sentences a second, one by one | times | in batches | times |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     rows = [[way, f"{bleu(*ways[way], pairs):.2f}"] for way in ways]
-    for first in ({"sentences": options.sentences, "rounds": 1, "singly": True},
-                  {"sentences": len(pairs), "rounds": ROUNDS, "singly": False}):  # fmt: skip
-        speeds = measured(ways, pairs, **first)
+    for sentences, singly in ((options.sentences, True), (len(pairs), False)):
+        speeds = measured(ways, pairs, sentences=sentences, singly=singly)
         for row, speed in zip(rows, speeds, strict=True):
             row += [f"{speed:.1f}", f"{speed / speeds[0]:.2f}"]
     for row in rows:
@@ -70,16 +69,15 @@ def measured(
     pairs: build.Pairs,
     *,
     sentences: int,
-    rounds: int,
     singly: bool,
 ) -> list[float]:
     """Sentences a second of each way: by the median of its turns."""
     sources = {way: run.judge.examples(pairs).source[:sentences] for way, (run, _) in ways.items()}
     turns: dict[str, list[float]] = {way: [] for way in ways}
     parts = [slice(at, at + 1) for at in range(sentences)] if singly else [slice(0, sentences)]
-    for number in range(1 + rounds):  # the first compiles
-        for part in parts:
-            for way, (run, search) in ways.items():
+    for number in range(1 + ROUNDS):  # the first compiles
+        for way, (run, search) in ways.items():
+            for part in parts:
                 begun = time.perf_counter()
                 run.judge.translate(run.params, run.model_state, sources[way][part], search)
                 if number:
