@@ -48,6 +48,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
         jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def empty_caches() -> None:
+    """For tests that ask how often a function was compiled.
+
+    Of a process's jitted functions JAX keeps 8,192; those after them are forgotten at once.
+    """
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def multi30k() -> pathlib.Path:
     """Directory of the Multi30k English-German text; skips where it is not at hand."""

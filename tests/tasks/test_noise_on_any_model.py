@@ -119,19 +119,15 @@ def test_eight_devices_read_what_one_does(eight_devices):
 
 def print_on_meshes():
     """Loss and norm of the gradient with half of the tokens sampled, on one device and on eight."""
-    from jax.sharding import AxisType, NamedSharding
+    from jax.sharding import NamedSharding
     from jax.sharding import PartitionSpec as P
+
+    from tests.laws.sharded import MESHES  # which takes eight devices
 
     random = np.random.default_rng(0)
     batch = {
         "source_BS": jnp.asarray(random.integers(4, 11, (16, 6)), jnp.int32),
         "target_BT": jnp.asarray(random.integers(4, 11, (16, 5)), jnp.int32),
-    }
-    meshes = {
-        "data": jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,)),
-        "data and tensor": jax.make_mesh(
-            (4, 2), ("data", "tensor"), axis_types=(AxisType.Auto,) * 2
-        ),
     }
     plain = task_of(noise.TeacherForcing(), decoder="local", cross="softmax")
     params, state = made(plain)
@@ -148,7 +144,7 @@ def print_on_meshes():
         reads = noise.ScheduledSampling(noise.Constant(0.5), mix, backprop=True)
         task = task_of(reads, decoder="local", cross="softmax")
         one = numbers(task, batch)
-        for name, mesh in meshes.items():
+        for name, mesh in MESHES.items():
             with jax.set_mesh(mesh):
                 split = jax.device_put(batch, NamedSharding(mesh, P("data")))
                 found[f"{type(mix).__name__} {name}"] = one, numbers(task, split), gold
