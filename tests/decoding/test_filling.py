@@ -54,6 +54,20 @@ def test_further_iterations_change_something():
     assert one != four
 
 
+def test_of_equally_doubtful_tokens_the_first_are_masked_again():
+    asked = []
+
+    def even(tokens_BT):
+        jax.debug.callback(lambda x: asked.append(np.asarray(x)[0].tolist()), tokens_BT)
+        return jnp.zeros((*tokens_BT.shape, V))
+
+    found = mask_predict(even, jnp.array([4]), length=5, iterations=4, mask=MASK, pad=PAD)
+    jax.block_until_ready(found)
+    jax.effects_barrier()
+    assert [[token == MASK for token in row].count(True) for row in asked] == [4, 3, 2, 1]
+    assert all(row == sorted(row, key=lambda token: token != MASK) for row in asked)
+
+
 def test_no_iteration_is_refused():
     with pytest.raises(ValueError, match="iterations is 0; it needs to be at least 1"):
         mask_predict(fill, jnp.array([1]), length=1, iterations=0, mask=MASK, pad=PAD)
