@@ -12,8 +12,8 @@ Commands: python launch.py train --config=experiments/back_translation.py --work
               --config.data.dir=MIXED
 Without: python launch.py train --config=experiments/back_translation.py --workdir=runs/few \
               --config.data.dir=FEW
-Time: eight minutes a training on two cores, four for 24,000 translations. Expected, with 5,000 pairs
-of Multi30k: test BLEU 24.5, and 22.1 without (docs/results.md).
+Time: eight minutes a training on two cores, four for 24,000 translations. Expected, with 5,000
+pairs of Multi30k: test BLEU 24.5, and 22.1 without (docs/results.md).
 """
 
 from experiments import text
