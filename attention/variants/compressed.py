@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
@@ -148,7 +150,8 @@ class Compressed:
         q_BQHD, k_BKHD, eye_BKHK = zero_padding(q_BQHD, k_BKHD, eye_BKHK, mask)
         # Of any sum of a head's kernels, weighed, the norm is that of X numbers, at most C.
         w_HCP = params["values"].reshape(*params["values"].shape[:2], -1)
-        w_HXC = jnp.linalg.qr(w_HCP.mT, mode="r")
+        # One head after another, as a batch may wait for ever: see attention.variants.recurrence.
+        w_HXC = lax.map(partial(jnp.linalg.qr, mode="r"), w_HCP.mT)
         v_BNHXK = jnp.einsum("BNCHK,HXC->BNHXK", self._windows(eye_BKHK), w_HXC)
         v_BNHP = v_BNHXK.reshape(*v_BNHXK.shape[:3], -1)
         out_BQHP = softmax_attention(q_BQHD, self._convolved(k_BKHD, params["keys"]), v_BNHP, own)

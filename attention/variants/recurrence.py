@@ -78,8 +78,10 @@ def init(self: Recurrent, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
     ways, gates = 1 + self.both_ways, len(self.biases)
     hidden, model = self.hidden or sizes.model_size, sizes.model_size
     rng_in, rng_hidden, rng_out = jax.random.split(rng, 3)
-    w_XRR = jax.vmap(lambda own: _orthogonal(own, (hidden, hidden)))(
-        jax.random.split(rng_hidden, ways * gates)
+    # One after another: on CPUs (jaxlib 0.10.2) a batch of factorisations waits for threads of the
+    # pool that it runs in, and two such at once, of two layers, have both of two cores wait.
+    w_XRR = lax.map(
+        lambda own: _orthogonal(own, (hidden, hidden)), jax.random.split(rng_hidden, ways * gates)
     )
     w_NRGR = w_XRR.reshape(ways, gates, hidden, hidden).swapaxes(1, 2)
     bias_NGR = jnp.broadcast_to(jnp.array(self.biases)[None, :, None], (ways, gates, hidden))
