@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
 from attention.kernels.rows import zero_padding
+from attention.kernels.unit import unit
 from attention.masks import as_mask
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
@@ -75,8 +76,8 @@ class Cosine:
         """Gathers values; ``rng`` given means training (dropout)."""
         q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = softmax_attention(
-            _unit(q_BQHD, params["scale"]),
-            _unit(k_BKHD),
+            _scaled(q_BQHD, params["scale"]),
+            unit(k_BKHD),
             v_BKHE,
             mask,
             bias=bias,
@@ -108,14 +109,11 @@ class Cosine:
     ) -> tuple[jax.Array, Tree]:
         """Appends Q positions to the cache, keys as k̂, and attends from them, causally."""
         # A cached step divides by sqrt(D).
-        q_BQHD = _unit(q_BQHD, params["scale"] * math.sqrt(q_BQHD.shape[-1]))
-        return cache_of_heads.extend(cache, q_BQHD, _unit(k_BQHD), v_BQHE, mask, bias=bias)
+        q_BQHD = _scaled(q_BQHD, params["scale"] * math.sqrt(q_BQHD.shape[-1]))
+        return cache_of_heads.extend(cache, q_BQHD, unit(k_BQHD), v_BQHE, mask, bias=bias)
 
 
-def _unit(x_BTHD: jax.Array, scale_H: jax.Array | None = None) -> jax.Array:
-    """x / |x|, times ``scale_H``; zero stays zero."""
-    x = x_BTHD.astype(accumulator(x_BTHD.dtype))
-    x *= jax.lax.rsqrt(jnp.maximum((x**2).sum(axis=-1, keepdims=True), 1e-30))
-    if scale_H is not None:
-        x *= scale_H.astype(x.dtype)[None, None, :, None]
-    return x.astype(x_BTHD.dtype)
+def _scaled(x_BTHD: jax.Array, scale_H: jax.Array) -> jax.Array:
+    """x / |x| times the scale, in x's dtype."""
+    x = unit(x_BTHD.astype(accumulator(x_BTHD.dtype)))
+    return (x * scale_H.astype(x.dtype)[None, None, :, None]).astype(x_BTHD.dtype)

@@ -14,13 +14,13 @@ from jax import lax
 from attention.kernels.bucketed import bucketed_attention
 from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
+from attention.kernels.unit import unit
 from attention.masks import plainly
 from attention.shapes import (
     Abilities,
     Named,
     Sizes,
     Tree,
-    accumulator,
     check_one_sequence,
     check_qkv,
 )
@@ -140,7 +140,7 @@ class Reformer:
             bucket_NRT, buckets = self._buckets(q_RTD, rotations_R1XR[:, 0], real_RT)
             out_RTE = bucketed_attention(
                 q_RTD,
-                _unit(k_RTD),
+                unit(k_RTD),
                 v_RTE,
                 bucket_NRT,
                 key_RT,
@@ -205,10 +205,3 @@ def _hash(q_RTD: jax.Array, rotation_RDY: jax.Array, buckets_R: jax.Array) -> ja
     best_RT = jnp.argmax(jnp.where(among_R1Y, jnp.abs(y_RTY), -1), axis=2).astype(jnp.int32)
     sign_RT = jnp.take_along_axis(y_RTY, best_RT[..., None], axis=2)[..., 0]
     return best_RT + jnp.where(sign_RT < 0, half_R1, 0)
-
-
-def _unit(x_RTD: jax.Array) -> jax.Array:
-    """x / |x|, and 0 of what is shorter than any number that counts."""
-    x = x_RTD.astype(accumulator(x_RTD.dtype))
-    square = jnp.square(x).sum(axis=2, keepdims=True)
-    return (x * lax.rsqrt(jnp.maximum(square, 1e-24))).astype(x_RTD.dtype)

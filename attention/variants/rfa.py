@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import reordered
+from attention.kernels.unit import unit
 from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
 from attention.variants import products
 
@@ -129,7 +130,6 @@ class RFA:
 
 def _features(x_BTHD: jax.Array, draws_HRD: jax.Array) -> jax.Array:
     """[sin; cos] of the draws' products with x at length one, over sqrt(R): [B, T, H, 2·R]."""
-    length_BTH1 = jnp.sqrt(jnp.maximum((x_BTHD**2).sum(axis=-1, keepdims=True), 1e-12))
-    angle_BTHR = jnp.einsum("BTHD,HRD->BTHR", x_BTHD / length_BTH1, draws_HRD.astype(x_BTHD.dtype))
+    angle_BTHR = jnp.einsum("BTHD,HRD->BTHR", unit(x_BTHD), draws_HRD.astype(x_BTHD.dtype))
     waves_BTHR = jnp.concatenate([jnp.sin(angle_BTHR), jnp.cos(angle_BTHR)], axis=-1)
     return waves_BTHR / math.sqrt(angle_BTHR.shape[-1])

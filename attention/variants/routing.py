@@ -13,6 +13,7 @@ from jax import lax
 from attention.kernels import softmax_attention
 from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
+from attention.kernels.unit import unit
 from attention.masks import Causal, Everything, Plain, Valid, Window, as_mask, plainly
 from attention.shapes import (
     Abilities,
@@ -221,8 +222,7 @@ class Routing:
 def _normalised(x: jax.Array) -> jax.Array:
     """Layer normalisation of the last axis without scale and bias, at least float32."""
     x = x.astype(accumulator(x.dtype))
-    x -= x.mean(axis=-1, keepdims=True)
-    return x * lax.rsqrt(jnp.maximum(jnp.square(x).mean(axis=-1, keepdims=True), 1e-24))
+    return unit(x - x.mean(axis=-1, keepdims=True)) * math.sqrt(x.shape[-1])
 
 
 def _products(subscripts: str, left: jax.Array, right: jax.Array) -> jax.Array:

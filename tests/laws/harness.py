@@ -72,13 +72,13 @@ class Drawn:
 
     def out_and_grads(self, **changes: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The output, and the gradients by the inputs of its weighted sum."""
-        return self._with_grads(**changes)[:2]
+        return self.all_grads(**changes)[:2]
 
     def grads_of_params(self, **changes: Any) -> Tree:
         """The gradients of the same by the parameters."""
-        return self._with_grads(**changes)[2]
+        return self.all_grads(**changes)[2]
 
-    def _with_grads(self, **changes: Any) -> tuple[jax.Array, dict[str, jax.Array], Tree]:
+    def all_grads(self, **changes: Any) -> tuple[jax.Array, dict[str, jax.Array], Tree]:
         drawn = replace(self, **changes)
         function = compiled_grad(drawn.case, drawn.sizes)
         return function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias)
