@@ -55,8 +55,14 @@ IN_DECODERS: dict[str, dict[str, Any]] = {
 }
 
 
-def attend(spec: Any, place: str) -> Any:
-    """The Attend, or the Mix, of one place from ``{"name": ..., parameter: value}``."""
+def attend(spec: Any, place: str, stands_as: str | None = None) -> Any:
+    """The Attend, or the Mix, of one place from ``{"name": ..., parameter: value}``.
+
+    Args:
+      spec: the name and the parameters.
+      place: "encoder", "decoder" or "cross".
+      stands_as: the place as which it is used, where that is another.
+    """
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise ValueError(
             f"config.model.{place} is {spec!r}; it needs a name, one of {', '.join(ATTENTIONS)}"
@@ -78,17 +84,18 @@ def attend(spec: Any, place: str) -> Any:
         made = ATTENTIONS[name](**parameters)
     except (TypeError, ValueError) as error:
         raise type(error)(f"config.model.{place}: {error}") from None
-    if place == "cross" and not made.abilities.cross:
+    used_as = stands_as or place
+    if used_as == "cross" and not made.abilities.cross:
         raise NotImplementedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
             f"choose softmax{made.abilities.across and '; ' + made.abilities.across}"
         )
-    if place == "encoder" and made.abilities.decoding == "carried":
+    if used_as == "encoder" and made.abilities.decoding == "carried":
         raise NotImplementedError(
-            f"config.model.encoder is {name}, which cannot attend within one sequence; choose "
+            f"config.model.{place} is {name}, which cannot attend within one sequence; choose "
             "softmax, and it for model.cross"
         )
-    if place == "decoder" and made.abilities.causal == "no":
+    if used_as == "decoder" and made.abilities.causal == "no":
         raise NotImplementedError(
             f"config.model.decoder is {name}, which cannot be causal; choose softmax"
             f"{made.abilities.remedy}"

@@ -82,9 +82,9 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
         size=model["size"],
         heads=model["heads"],
         layers=model["layers"],
-        encoder=attend(model["encoder"], "encoder"),
-        decoder=attend(model["decoder"], stands_as(config, "decoder")),
-        cross=attend(model["cross"], "cross"),
+        encoder=placed(config, "encoder"),
+        decoder=placed(config, "decoder"),
+        cross=placed(config, "cross"),
         wiring=wirings[model["wiring"]],
         copying=PointerGenerator if model["copy"] else None,
         feed_forward=partial(
@@ -111,6 +111,11 @@ def transformer(config: Config, vocab_size: int) -> Transformer:
 def fills(config: Config) -> bool:
     """Whether targets are filled in, rather than made from left to right."""
     return config["task"]["kind"] == "mask_predict"
+
+
+def placed(config: Config, place: str) -> Any:
+    """The Attend, or the Mix, of a place."""
+    return attend(config["model"].get(place), place, stands_as(config, place))
 
 
 def stands_as(config: Config, place: str) -> str:
@@ -206,7 +211,7 @@ def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Searc
     decode, longest = config["decode"], config["decode"]["max_length"]
     if config["model"]["positions"] == "learned":  # there are no vectors for further ones
         longest = min(longest, config["data"]["max_length"])
-    decoder = attend(config["model"]["decoder"], stands_as(config, "decoder"))
+    decoder = placed(config, "decoder")
     if decoder.abilities.fixed_length:
         longest = min(longest, decoder.length)
     return Search(

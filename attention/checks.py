@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
-from attention import attentions, build, schema
+from attention import build, places, schema
 from attention.shapes import Mix
 
 Config = Mapping[str, Any]
 
-# Encoders in which every token sees all others, and so those of model.external_tokens.
-ALL_SEE_ALL = {
-    *("softmax", "additive", "relu", "tempered", "cosine", "graph", "linformer", "compressed"),
-    *("linear", "efficient", "performer", "rfa", "synthesizer", "fnet", "mixer", "lstm", "gru"),
+# Parameters with which an attention sees no later token, whatever the decoder is to see.
+ONE_WAY: dict[str, dict[str, Any]] = {
+    "lstm": {"both_ways": False},
+    "gru": {"both_ways": False},
+    "conv": {"right": 0},
 }
 
 
@@ -32,8 +31,8 @@ def check(config: Config) -> None:
         )
     schema.check(config)
     for place in schema.ATTENTIONS:
-        attentions.attend(config["model"].get(place), build.stands_as(config, place))
-    for rule in (_model, _task, _places, _train, _risk, _data, _decode):
+        build.placed(config, place)
+    for rule in (_model, _norms, _task, places.check, _train, _risk, _data, _decode):
         rule(config)
     build.noise(config, vocab_size=config["data"]["vocab_size"])
 
@@ -60,7 +59,7 @@ def _model(config: Config) -> None:
             f"{heads}; choose a divisor, or 0 for as many"
         )
     for place in schema.ATTENTIONS:
-        attend = attentions.attend(model[place], build.stands_as(config, place))
+        attend = build.placed(config, place)
         apart = not isinstance(attend, Mix) and attend.abilities.projections == "apart"
         if not apart and model["kv_heads"] not in (0, heads):
             raise NotImplementedError(
@@ -68,7 +67,7 @@ def _model(config: Config) -> None:
                 f"{model[place]['name']}, has no keys of their own for its {heads} heads; choose 0"
             )
     for place in ("encoder", "decoder"):
-        attend = attentions.attend(model[place], build.stands_as(config, place))
+        attend = build.placed(config, place)
         if positions in build.POSITION_BIASES and not attend.abilities.bias:
             raise NotImplementedError(
                 f"config.model.positions is {positions}, which is a bias on scores, and "
@@ -80,11 +79,6 @@ def _model(config: Config) -> None:
                 f"config.model.positions is rotary, which turns queries and keys, and model.{place}"
                 f" is {model[place]['name']}, which does not work by them alone; choose sinusoidal"
             )
-    if model["norm"] == "batch":
-        raise NotImplementedError(
-            "config.model.norm is batch, which cannot stand in a causal decoder, whose tokens "
-            "would see later ones; choose layer, and model.encoder_norm batch"
-        )
     if model["levels"] > model["layers"] + 1:
         raise ValueError(
             f"config.model.levels is {model['levels']}; an encoder of {model['layers']} layers has "
@@ -104,6 +98,22 @@ def _model(config: Config) -> None:
         )
 
 
+def _norms(config: Config) -> None:
+    model = config["model"]
+    if model["norm"] == "batch":
+        raise NotImplementedError(
+            "config.model.norm is batch, which cannot stand in a causal decoder, whose tokens "
+            "would see later ones; choose layer, and model.encoder_norm batch"
+        )
+    batch = model["encoder_norm"] == "batch" and model["norm_place"] == "pre"
+    if batch and model["wiring"] != "last":
+        raise NotImplementedError(
+            f"config.model.encoder_norm is batch, and model.wiring {model['wiring']}: the last "
+            "norm would have one running mean of what differs; choose norm_place post, or wiring "
+            "last"
+        )
+
+
 def _task(config: Config) -> None:
     canvas, longest = config["task"]["canvas"], config["data"]["max_length"]
     if not build.fills(config):
@@ -113,6 +123,14 @@ def _task(config: Config) -> None:
                 "choose mask_predict, or canvas 0"
             )
         return
+    decoder = config["model"]["decoder"]
+    for field, value in ONE_WAY.get(decoder["name"], {}).items():
+        if decoder.get(field) == value:
+            raise ValueError(
+                f"config.model.decoder.{field} is {value}, with which {decoder['name']} sees no "
+                "later token, and task.kind mask_predict, which fills them in; choose as in the "
+                "encoder"
+            )
     if config["risk"]["candidates"]:
         raise NotImplementedError(
             f"config.risk.candidates is {config['risk']['candidates']}, and task.kind "
@@ -140,44 +158,17 @@ def _task(config: Config) -> None:
         )
 
 
-def _places(config: Config) -> None:
-    """Each attention by its shapes alone, at the greatest length that training meets."""
-    model = config["model"]
-    external = model["external_tokens"]
-    encoder, name = attentions.attend(model["encoder"], "encoder"), model["encoder"]["name"]
-    field = "block" if name == "bigbird" else "first"
-    first = external if name in ALL_SEE_ALL else getattr(encoder, field, 0)
-    if first < external and not hasattr(encoder, field):
-        raise ValueError(
-            f"config.model.external_tokens is {external}, and model.encoder is {name}, in which no "
-            "token is global; choose global, longformer, bigbird or softmax"
-        )
-    if first < external:
-        raise ValueError(
-            f"config.model.external_tokens is {external}, and model.encoder.{field} {first}: only "
-            f"the first {first} tokens are global; set model.encoder.{field} to {external} or more"
-        )
-    longest = max(config["data"]["max_length"], config["task"]["canvas"])
-    tokens_BT = jax.ShapeDtypeStruct((1, longest), "int32")
-    softmax = {place: {"name": "softmax"} for place in schema.ATTENTIONS}
-    for place in schema.ATTENTIONS:
-        used_as = build.stands_as(config, place)
-        if attentions.attend(model[place], used_as) == attentions.attend(softmax[place], used_as):
-            continue  # it stands anywhere, and a try takes time at every start
-        alone = {**config, "model": model | softmax | {place: model[place]}}
-        layer = build.transformer(alone, vocab_size=config["data"]["vocab_size"]).clone(layers=1)
-        try:
-            jax.eval_shape(layer.init, jax.random.key(0), tokens_BT, tokens_BT)
-        except (ValueError, NotImplementedError) as error:
-            raise type(error)(f"config.model.{place}: {error}") from None
-
-
 def _train(config: Config) -> None:
     train = config["train"]
     schedule, warmup, steps = train["schedule"], train["warmup"], train["steps"]
     if schedule in ("cosine", "linear") and warmup >= steps:
         raise ValueError(
             f"config.train.warmup is {warmup}; it needs to be below train.steps, {steps}"
+        )
+    if train["start_from"] and config["data"]["vocabulary"]:
+        raise ValueError(
+            f"config.data.vocabulary is {config['data']['vocabulary']!r}, and the vocabulary is "
+            f"that of train.start_from, {train['start_from']}; leave one of them out"
         )
     if schedule == "inverse_sqrt" and warmup < 1:
         raise ValueError("config.train.warmup is 0; inverse_sqrt needs at least 1")
@@ -194,6 +185,16 @@ def _risk(config: Config) -> None:
         raise ValueError(
             "config.risk.candidates is 1, and risk.gold false: one candidate alone has no gradient;"
             " choose 2 or more"
+        )
+    if risk["candidates"] and risk["cross_entropy"] == 1:
+        raise ValueError(
+            "config.risk.cross_entropy is 1, which leaves the candidates no weight; choose less, "
+            "or candidates 0"
+        )
+    if risk["candidates"] and not (risk["alpha"] or risk["cross_entropy"]):
+        raise ValueError(
+            "config.risk.alpha is 0, which weighs all candidates alike, so that there is no "
+            "gradient; choose more than 0"
         )
     corrupted = noise["kind"] != "none" or noise["token_rate"]
     if risk["candidates"] and corrupted and not risk["cross_entropy"]:

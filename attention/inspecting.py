@@ -39,13 +39,14 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     pieces = run.task.tokenizer.pieces
     said = pieces(target_T)
     if isinstance(run.task, Filling):  # one pass, in which it is given nothing but the length
-        read, read_T = ["?"] * len(said), np.full_like(target_T, MASK)
+        read_T = np.full(run.task.canvas or len(target_T) - 1, MASK, target_T.dtype)
+        read, said = ["?"] * len(read_T), said[: len(read_T)]
     else:
         read, read_T = ["<s>", *pieces(target_T[:-1])], np.concatenate([[BOS], target_T[:-1]])
     source = pieces(source_S)
     encoded = [f"<{n}>" for n in range(run.config["model"]["external_tokens"])] + source
     maps = _maps(run, source_S, read_T)
-    cross_LHTS = np.stack(maps["cross"])
+    cross_LHTS = np.stack(maps["cross"])[:, :, : len(said)]
     translation = run.task.texts(target_T[None])[0]
     print(translation)
     folder = Path(workdir) / "plots"

@@ -10,7 +10,7 @@ from attention import trained, workdir
 
 Config = Mapping[str, Any]
 
-_FREE = ("dropout", "ff_dropout", "dropout_rate", "remat", "kernel")  # shape no parameter
+_FREE = ("dropout", "ff_dropout", "dropout_rate", "remat")  # shape no parameter
 _VOCABULARY = ("source_lang", "target_lang", "vocab_size")
 
 
@@ -30,7 +30,7 @@ def load(config: Config, path: Path) -> trained.Trained | None:
         return None
     try:
         was = workdir.read_config(source)
-        if changes := workdir.differences(_what_counts(was), _what_counts(config)):
+        if changes := workdir.differences(what_counts(was), what_counts(config)):
             raise ValueError(
                 f"the model or vocabulary of {source} is another ({'; '.join(changes)}); make them "
                 "alike, or start from another run"
@@ -55,17 +55,18 @@ def _has_begun(config: Config, path: Path) -> bool:
         return bool(checkpoints.steps())
 
 
-def _what_counts(config: Config) -> dict[str, Any]:
+def what_counts(config: Config) -> dict[str, Any]:
     """The part of a config that parameters and vocabulary follow from."""
-    names, model = [*_VOCABULARY], _without_free(config["model"])
-    if model["positions"] == "learned":
+    names, model, kind = [*_VOCABULARY], _without_free(config["model"]), config["task"]["kind"]
+    if model["positions"] == "learned" or kind == "mask_predict":  # lengths are classified
         names.append("max_length")
-    return {"model": model, "data": {name: config["data"][name] for name in names}}
+    data = {name: config["data"][name] for name in names}
+    return {"model": model, "data": data, "task": {"kind": kind}}
 
 
 def _without_free(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _without_free(value) if isinstance(value, Mapping) else value
         for name, value in section.items()
-        if name not in _FREE
+        if name not in _FREE and not (name == "kernel" and isinstance(value, str))  # an algorithm
     }

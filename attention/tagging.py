@@ -37,9 +37,11 @@ def mix(
       The directory.
 
     Raises:
-      ValueError: the two texts differ in length, or one cannot be used.
+      ValueError: the two texts differ in length, or one cannot be used; or there is one language.
       OSError: files are missing, the directory has files, or cannot be written.
     """
+    if source_lang == target_lang:
+        raise ValueError(f"source_lang and target_lang are both {source_lang!r}; a pair has two")
     sources, targets = read_lines(synthetic), read_lines(monolingual)
     if len(sources) != len(targets):
         raise ValueError(

@@ -97,11 +97,12 @@ def _taught(run: Trained, other: Trained, workdir: str | Path, teacher: str | Pa
             f"--config.data.vocabulary={Path(teacher) / 'tokenizer.model'}"
         )
     task = Rescored(run.task, other.task)
+    params, model_state = replicate((other.params, other.model_state), run.judge.mesh)
     return replace(
         run,
         judge=replace(run.judge, task=task),
-        params=(run.params, other.params),
-        model_state=(run.model_state, other.model_state),
+        params=(run.params, params),
+        model_state=(run.model_state, model_state),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -32,9 +33,10 @@ def translate(
 ) -> None:
     """Writes the translation of each line, in order, as soon as it is there.
 
-    An empty line gives an empty line. With ``nbest`` each line gives so many; with ``scores`` each
-    is preceded by its score (log-probability over the length penalty, in nats) and a tab. A line
-    longer than ``data.max_length`` tokens is cut, with a warning.
+    An empty line gives an empty line. With ``nbest`` each line gives so many, the last of them
+    empty (with the score -inf) where there are fewer candidates; with ``scores`` each is preceded
+    by its score (log-probability over the length penalty, in nats) and a tab. A line longer than
+    ``data.max_length`` tokens is cut, with a warning.
 
     Args:
       workdir: the run.
@@ -58,7 +60,8 @@ def translate(
     search, done = build.search(run.config, beams=beam, nbest=nbest), 0
     for lines in _in_groups(source, "stdin"):
         for found in _translations(run, lines, search, first=done + 1):
-            for text, score in found or [("", 0.0)] * nbest:
+            found = found or [("", 0.0)] * nbest
+            for text, score in found + [("", -math.inf)] * (nbest - len(found)):
                 target.write(f"{score:.4f}\t{text}\n" if scores else f"{text}\n")
         target.flush()
         done += len(lines)

@@ -25,6 +25,7 @@ KINDS = {  # the rest is text
     **dict.fromkeys(("beam", "nbest", "samples"), "integer"),
     "scores": "boolean",
 }
+MAY_BE_EMPTY = {"tag"}
 
 
 def parse(argv: list[str]) -> tuple[str, dict[str, Any], list[str]]:
@@ -49,7 +50,7 @@ def parse(argv: list[str]) -> tuple[str, dict[str, Any], list[str]]:
     needed, optional = COMMANDS[said]
     known = needed + optional
     for name in [*needed, *given, *(["config"] if keys else [])]:
-        if name not in known or given.get(name, "") == "":
+        if name not in known or (given.get(name, "") == "" and name not in MAY_BE_EMPTY):
             verb = "needs a value for" if name in known else "has no flag"
             raise ValueError(f"{said} {verb} --{name}; its flags are --{', --'.join(known)}")
     return said, given, keys

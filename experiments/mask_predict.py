@@ -6,6 +6,7 @@ Time: six minutes on two cores. Expected: test BLEU 96 with four iterations and 
 tokens: after the quickstart's 400 it has 47.
 """
 
+from attention import attentions
 from experiments import quickstart
 
 
@@ -13,6 +14,10 @@ def get_config(structure: str = ""):
     """``structure`` picks attentions by place, as in ``encoder=local``."""
     config = quickstart.get_config(structure)
     config.task.kind = "mask_predict"
+    decoder = attentions.attention_defaults(config.model.decoder.name, "encoder")  # sees both ways
+    config.model.decoder.update(
+        {name: decoder[name] for name in attentions.IN_DECODERS.get(decoder["name"], {})}
+    )
     config.train.update(
         steps=3_000, learning_rate=2e-3, warmup=300, eval_every=500, checkpoint_every=500
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from attention import attentions, options, schema
+from attention import attentions, build, options, schema
 from attention.keys import Key
 from attention.parsing import parse
 from attention.spelling import nearest
@@ -85,7 +85,7 @@ def _rename(override: str, config: dict[str, Any]) -> None:
     if name != f"model.{place}.name" or place not in schema.ATTENTIONS:
         return
     if attention in attentions.ATTENTIONS and attention != config["model"][place]["name"]:
-        fields = attentions.attention_defaults(attention, place)
+        fields = attentions.attention_defaults(attention, build.stands_as(config, place))
         shared = {key: value for key, value in config["model"][place].items() if key in fields}
         config["model"][place] = fields | shared | {"name": attention}
 

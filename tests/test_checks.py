@@ -2,7 +2,7 @@
 
 import pytest
 
-from attention import attentions, checks, schema
+from attention import attentions, checks, places, schema
 
 
 def config(**changes):
@@ -122,6 +122,34 @@ def test_an_attention_of_the_cross_place_alone_is_asked_as_one(name):
             {"risk__candidates": 4, "noise__token_rate": 0.1},
             "noise.kind is none and noise.token_rate 0.1, which concern cross-entropy, and risk.cr",
         ),
+        (
+            {"risk__candidates": 4, "risk__alpha": 0.0},
+            "risk.alpha is 0, which weighs all candidates alike, so that there is no gradient",
+        ),
+        (
+            {"risk__candidates": 4, "risk__cross_entropy": 1.0},
+            "risk.cross_entropy is 1, which leaves the candidates no weight; choose less",
+        ),
+        (
+            {"train__start_from": "there", "data__vocabulary": "file"},
+            "data.vocabulary is 'file', and the vocabulary is that of train.start_from, there",
+        ),
+        (
+            {"model__encoder_norm": "batch", "model__wiring": "same"},
+            "model.encoder_norm is batch, and model.wiring same: the last norm would have one",
+        ),
+        (
+            {"task__kind": "mask_predict", "model__decoder": {"name": "gru", "both_ways": False}},
+            "model.decoder.both_ways is False, with which gru sees no later token, and task.kind",
+        ),
+        (
+            {"task__kind": "mask_predict", "model__decoder": {"name": "location"}},
+            "model.decoder is location, which cannot attend within one sequence; choose softmax",
+        ),
+        (
+            {"task__kind": "mask_predict", "model__decoder": {"name": "local", "left": -1}},
+            "model.decoder",
+        ),
         ({"risk__alpha": -1.0}, "risk.alpha is -1.0; it needs a number of at least 0"),
         (
             {"risk__temperature": 0.0},
@@ -157,6 +185,9 @@ def test_fewer_heads_of_keys_than_of_queries_that_are_the_keys():
     [
         {"model__size": 9, "model__heads": 3, "model__positions": "learned"},
         {"train__warmup": 0},
+        {"model__encoder": {"name": "local"}, "model__wiring": "mixture", "model__levels": 3},
+        {"model__encoder_norm": "batch", "model__wiring": "same", "model__norm_place": "post"},
+        {"task__kind": "mask_predict", "model__decoder": {"name": "gru"}},
         {"risk__candidates": 1},
         {"risk__candidates": 2, "risk__gold": False},
         {"risk__candidates": 2, "risk__cross_entropy": 0.5, "noise__kind": "scheduled"},
@@ -207,7 +238,7 @@ def test_what_an_attention_cannot_do_is_told_before_a_run(changes, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(checks.ALL_SEE_ALL))
+@pytest.mark.parametrize("name", sorted(places.ALL_SEE_ALL))
 def test_external_tokens_are_seen_where_all_see_all(name):
     encoder = attentions.attention_defaults(name, "encoder")
     checks.check(config(model__encoder=encoder, model__external_tokens=2))

@@ -190,6 +190,10 @@ def test_a_run_that_fills_in(launched, student, trained_run):
     assert plain.report["loss"] == taught.report["loss"]
     ran = launched("translate", workdir, f"--teacher={trained_run[0]}", stdin=b"a b\n\nc\n")
     assert (ran.code, ran.out.count("\n")) == (0, 3), ran.err
+    asked = b"a b\n\nc\n"
+    many = launched("translate", workdir, "--beam=40", "--nbest=40", "--scores", stdin=asked)
+    assert (many.code, many.out.count("\n")) == (0, 120), many.err
+    assert many.out.split("\n")[39] == "-inf\t"  # there are fewer lengths
     assert launched("inspect", workdir, "--text=a b").code == 0
     mistake(launched("expose", workdir), "fills targets in, and reads no words of its own")
     wrong = launched("evaluate", f"--workdir={trained_run[0]}", f"--teacher={student[0]}")

@@ -1,5 +1,6 @@
 """A run that starts from another: what it takes over, what it refuses, and that it resumes."""
 
+import copy
 import json
 import shutil
 
@@ -8,7 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from attention import starting, trained, workdir
+from attention import attentions, schema, starting, trained, workdir
 from attention.training.logs import read_metrics
 from tests.test_launch import contents, mistake
 
@@ -72,6 +73,7 @@ REFUSED = [
     (["model.size=32"], "model.size: 16 -> 32", "make them alike, or start from another run"),
     (["model.encoder.name=relu"], "model.encoder.name: 'softmax' -> 'relu'", "make them alike"),
     (["data.vocab_size=300"], "data.vocab_size: 290 -> 300", "make them alike"),
+    (["task.kind=mask_predict"], "task.kind: 'left_to_right' -> 'mask_predict'", "make them alike"),
     (["model.layers=2", "model.tied=false"], "model.layers: 1 -> 2; model.tied: True", "alike"),
 ]
 
@@ -106,3 +108,22 @@ def test_a_vocabulary_that_is_there_already(launched, tiny, trained_run, source,
     (run / "tokenizer.model").write_bytes(b"another")
     ran = launched(*tiny, source, "--on_change=continue", f"--workdir={run}")
     mistake(ran, "config.train.start_from: the vocabulary of", "choose another --workdir")
+
+
+def test_what_shapes_parameters_counts():
+    was = schema.defaults()
+    was["model"]["cross"] = attentions.attention_defaults("compressed", "cross")
+
+    def differences(**changes):
+        now = copy.deepcopy(was)
+        for name, value in changes.items():
+            section, *inner, leaf = name.split("__")
+            owner = now[section][inner[0]] if inner else now[section]
+            owner[leaf] = value
+        return workdir.differences(starting.what_counts(was), starting.what_counts(now))
+
+    assert differences(model__cross__kernel=5) == ["model.cross.kernel: 3 -> 5"]
+    assert differences(model__encoder__kernel="reference", model__dropout=0.5) == []
+    assert differences(data__max_length=99) == []
+    was["task"]["kind"] = "mask_predict"  # which classifies lengths
+    assert differences(data__max_length=99) == ["data.max_length: 128 -> 99"]

@@ -48,3 +48,11 @@ def test_a_directory_with_files_is_left_alone(corpus):
 def test_a_text_that_is_missing(corpus):
     with pytest.raises(FileNotFoundError):
         mixed(corpus, synthetic=corpus / "nowhere.en")
+
+
+def test_one_language_is_no_pair(corpus):
+    with pytest.raises(ValueError, match="source_lang and target_lang are both 'en'; a pair has"):
+        tagging.mix(
+            corpus, corpus / "out", source_lang="en", target_lang="en",
+            synthetic=corpus / "back.en", monolingual=corpus / "mono.de",
+        )  # fmt: skip

@@ -16,9 +16,8 @@ from attention.modules.copying import Source, source_of
 from attention.modules.dropout import Dropout
 from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
 from attention.modules.feed_forward import FeedForward
-from attention.modules.layers import normalised
 from attention.modules.own import Shared
-from attention.modules.wiring import Last
+from attention.modules.wiring import Last, each_normalised
 from attention.positions import Rotary
 from attention.shapes import Attend, Mix, Sizes, Tree
 from attention.variants.softmax import Softmax
@@ -134,16 +133,15 @@ class Transformer(nn.Module):
 
     def encode(self, source_BS: jax.Array) -> jax.Array:
         """The last layer's: source tokens [B, S] to vectors [B, S, M]."""
-        return self._final(self._states(source_BS)[-1], source_BS)
+        return self._normalised(self._states(source_BS)[-1:], source_BS)[0]
 
     def memories(self, source_BS: jax.Array) -> list[jax.Array]:
         """What each layer of the decoder asks: source tokens [B, S] to vectors [B, S, M] each."""
-        memories = self.levels(self._states(source_BS))
-        return [self._final(memory_BSM, source_BS) for memory_BSM in memories]
+        return self._normalised(self.levels(self._states(source_BS)), source_BS)
 
-    def _final(self, x_BSM: jax.Array, source_BS: jax.Array) -> jax.Array:
+    def _normalised(self, memories: list[jax.Array], source_BS: jax.Array) -> list[jax.Array]:
         real_BS = source_BS != self.pad
-        return normalised(self.encoder_norm, x_BSM, real_BS) if self.pre_norm else x_BSM
+        return each_normalised(self.encoder_norm, memories, real_BS) if self.pre_norm else memories
 
     def _states(self, source_BS: jax.Array) -> list[jax.Array]:
         """The embedded source, and what each layer puts out."""

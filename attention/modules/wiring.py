@@ -12,6 +12,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.batch_norm import BatchNorm
+from attention.modules.layers import normalised
+
 
 class Last(nn.Module):
     """All ask the last layer (Vaswani et al. 2017).
@@ -68,3 +71,21 @@ class Mixture(nn.Module):
         )
         weights_LN = jax.nn.softmax(weights_LN, axis=-1).astype(stacked_NBSM.dtype)
         return list(jnp.einsum("LN,NBSM->LBSM", weights_LN, stacked_NBSM))
+
+
+def each_normalised(
+    norm: nn.Module, memories: Sequence[jax.Array], real_BS: jax.Array
+) -> list[jax.Array]:
+    """The memories normalised; one that several layers ask, once.
+
+    Raises:
+      NotImplementedError: a BatchNorm has more than one, of which its running means would be a mix.
+    """
+    apart = {id(memory_BSM): memory_BSM for memory_BSM in memories}
+    if len(apart) > 1 and isinstance(norm, BatchNorm):
+        raise NotImplementedError(
+            f"BatchNorm cannot normalise {len(apart)} memories that differ; use the wiring Last, "
+            "or pre_norm=False"
+        )
+    made = {key: normalised(norm, memory_BSM, real_BS) for key, memory_BSM in apart.items()}
+    return [made[id(memory_BSM)] for memory_BSM in memories]

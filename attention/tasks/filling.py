@@ -84,7 +84,8 @@ class Filling(Modelled):
         """The best translations of each source: of ``search.beams`` lengths, by mean log p."""
         run = self._run(params, model_state)
         memories = run(source_BS, method="memories")
-        length, limit_B = limits(source_BS, min(search.max_length, 1 + self.model.longest))
+        longest = search.max_length if self.canvas else 1 + self.model.longest
+        length, limit_B = limits(source_BS, min(search.max_length, longest))
         length -= 1  # without eos
         lengths_BN = self._lengths(run, memories, source_BS, limit_B - 1, min(search.beams, length))
         length = self.canvas or length
@@ -107,7 +108,7 @@ class Filling(Modelled):
         sizes = [size for size in _SIZES if size < length] + [length]
         which = jnp.searchsorted(jnp.array(sizes), lengths_R.max())
         filled = jax.lax.switch(which, [partial(to, size) for size in sizes])
-        return self._best(filled.tokens_BT, filled.log_probs_BT, lengths_BN, search.nbest)
+        return self._best(filled, lengths_BN, limit_B, search.nbest)
 
     def _written(self, target_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
         """What is to be filled in, and how many tokens of it."""
@@ -151,21 +152,21 @@ class Filling(Modelled):
         best_BN, at_BN = jax.lax.top_k(logits_BL, count)
         return jnp.where(real_B1 & (best_BN > -jnp.inf), 1 + at_BN, 0)
 
-    def _best(
-        self, tokens_RT: jax.Array, log_p_RT: jax.Array, lengths_BN: jax.Array, nbest: int
-    ) -> Beams:
-        """The candidates of each row from best to worst, each with its end."""
-        count, length = lengths_BN.shape[1], tokens_RT.shape[1]
-        tokens_RT = jnp.pad(tokens_RT, ((0, 0), (0, 1)), constant_values=PAD)
-        log_p_RT = jnp.pad(log_p_RT, ((0, 0), (0, 1)))
+    def _best(self, filled: Filled, lengths_BN: jax.Array, limit_B: jax.Array, nbest: int) -> Beams:
+        """The candidates of each row from best to worst, each with its end, or cut at the limit."""
+        count, length = lengths_BN.shape[1], filled.tokens_BT.shape[1]
+        tokens_RT = jnp.pad(filled.tokens_BT, ((0, 0), (0, 1)), constant_values=PAD)
+        log_p_RT = jnp.pad(filled.log_probs_BT, ((0, 0), (0, 1)))
         position_1T = jnp.arange(1 + length)[None]
         lengths_R1 = lengths_BN.reshape(-1, 1)
         real_R1 = lengths_R1 > 0
         tokens_RT = jnp.where(real_R1 & (position_1T == lengths_R1), EOS, tokens_RT)
         first_R1 = (tokens_RT == EOS).argmax(axis=1, keepdims=True)  # its end, wherever it is
-        kept_RT = real_R1 & (position_1T <= first_R1)
+        limit_R1 = jnp.repeat(limit_B, count)[:, None]
+        kept_RT = real_R1 & (position_1T <= first_R1) & (position_1T < limit_R1)
         log_prob_R = jnp.where(kept_RT, log_p_RT, 0).sum(axis=1)
-        told_R = jnp.maximum(jnp.where(first_R1 == lengths_R1, first_R1, first_R1 + 1)[:, 0], 1)
+        # An end that is no part of the canvas, but of the length, was not told.
+        told_R = jnp.maximum((kept_RT & (position_1T < lengths_R1)).sum(axis=1), 1)
         score_BN = jnp.where(real_R1[:, 0], log_prob_R / told_R, -jnp.inf).reshape(-1, count)
         score_BN, order_BN = jax.lax.top_k(score_BN, min(nbest, count))
 

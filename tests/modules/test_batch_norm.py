@@ -13,6 +13,7 @@ import pytest
 from attention.models.transformer import Transformer
 from attention.modules.batch_norm import BatchNorm
 from attention.modules.feed_forward import FeedForward
+from attention.modules.wiring import SameLevel
 from attention.training.step import create_state, make_train_step
 
 RANDOM = np.random.default_rng(0)
@@ -167,3 +168,25 @@ def test_eight_devices_have_the_means_of_all(eight_devices):
     error, devices = json.loads(printed.splitlines()[-1])
     assert devices == 8
     assert error < 1e-5
+
+
+def test_a_memory_that_all_layers_ask_is_normalised_once():
+    model = model_of(pre_norm=True).clone(layers=3)
+    variables = nn.meta.unbox(model.init(jax.random.key(0), SOURCE_BS, TARGET_BT))
+    _, moved = model.apply(
+        variables, SOURCE_BS, TARGET_BT,
+        rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
+    )  # fmt: skip
+    states, _ = model.apply(
+        variables, SOURCE_BS, method="_states",
+        rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
+    )  # fmt: skip
+    mean_M = np.asarray(states[-1])[SOURCE_BS != 0].mean(axis=0)
+    ours = moved["batch_stats"]["encoder_norm"]["mean_M"]
+    np.testing.assert_allclose(ours, 0.1 * mean_M, atol=1e-6)
+
+
+def test_memories_that_differ_are_refused():
+    model = model_of(pre_norm=True, wiring=SameLevel).clone(layers=2)
+    with pytest.raises(NotImplementedError, match="cannot normalise 2 memories that differ; use"):
+        model.init(jax.random.key(0), SOURCE_BS, TARGET_BT)

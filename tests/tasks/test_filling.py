@@ -186,6 +186,15 @@ def test_a_canvas_is_cut_at_its_first_end(task, params):
         np.testing.assert_allclose(found.scores_BN[row, 0], expected, rtol=1e-4)
 
 
+def test_a_canvas_is_cut_at_the_most_tokens(task, params):
+    task = dataclasses.replace(task, canvas=7)
+    run = jax.jit(task.search, static_argnums=3)
+    whole, cut = (run(params, {}, SOURCE, Search(iterations=1, max_length=n)) for n in (7, 3))
+    assert np.asarray(cut.lengths_BN).max() <= 3 < np.asarray(whole.lengths_BN).max()
+    np.testing.assert_array_equal(cut.tokens_BNT[..., :3], whole.tokens_BNT[..., :3])
+    assert not np.any(cut.tokens_BNT[..., 3:])
+
+
 def test_a_canvas_shorter_than_the_target_is_refused(task, params):
     with pytest.raises(ValueError, match="the canvas has 4 tokens, and targets 5; it needs"):
         dataclasses.replace(task, canvas=4).eval_loss(params, {}, BATCH)
