@@ -3,6 +3,7 @@
 Ioffe and Szegedy 2015; for Transformers, Shen et al. 2020, "PowerNorm".
 
 Command: python launch.py train --config=experiments/batch_norm.py
+Time: about two minutes on two cores. Expected: test BLEU 97 (docs/results.md).
 """
 
 from experiments import quickstart
