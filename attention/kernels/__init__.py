@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
 from attention.kernels.choice import KERNELS, choose, explained
-from attention.kernels.dropped import Dropped, draw
+from attention.kernels.dropped import Dropped, check_rate, draw
 from attention.kernels.heads import by_head, check_heads, differs
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
@@ -70,10 +70,11 @@ def softmax_attention(
     cells hold beside; memory is linear in Q and K.
     """
     mask, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
-    if not 0.0 <= dropout_rate < 1.0:
-        raise ValueError(f"dropout_rate is {dropout_rate}; it needs to be in [0, 1)")
+    check_rate(dropout_rate)
     dropout = dropout_rate > 0.0 and rng is not None
     (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKGD.shape[1]
+    if 0 in (batch, q_len, k_len):  # nothing to see, or to see it
+        return jnp.zeros((batch, q_len, heads, v_BKGE.shape[3]), v_BKGE.dtype)
     dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len)) if dropout else None  # type: ignore[arg-type]
     scale = 1.0 / math.sqrt(size) if scale is None else scale
     mask, bias, dropped = lined_up(Extras(mask, bias, dropped), q_len, k_len)

@@ -48,6 +48,12 @@ class Dropped:
         return jnp.where(bits >= jnp.uint32(threshold), kept, jnp.float32(0))
 
 
+def check_rate(rate: float) -> None:
+    """Raises ValueError where it is no share of weights to drop."""
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout_rate is {rate}; it needs to be in [0, 1)")
+
+
 def draw(rng: jax.Array, rate: float, shape: tuple[int, int, int, int]) -> Dropped:
     """The words for scores of ``shape``, [B, H, Q, K]."""
     batch, heads, q_len, k_len = shape

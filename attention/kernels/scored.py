@@ -17,7 +17,7 @@ from jax import lax
 from attention.biases import Bias
 from attention.kernels import checked
 from attention.kernels.cache import finite, written
-from attention.kernels.dropped import draw
+from attention.kernels.dropped import check_rate, draw
 from attention.kernels.plan import limits
 from attention.kernels.rows import from_rows, lined_up, pick, zero_padding
 from attention.kernels.sharded import over_mesh
@@ -54,14 +54,17 @@ def scored_attention(
       mask: who may look at whom.
       own: what the score needs beside them.
       bias: added to the scores: a Bias, or an array broadcastable to [B, H, Q, K].
-      dropout_rate: share of weights dropped where there is an rng.
+      dropout_rate: share of weights dropped where there is an rng, in [0, 1).
       rng: a typed key; given means training.
 
     Returns:
       out_BQHE in v's dtype; a query that sees nothing gets zeros.
     """
     mask, bias = checked(q_BQHX, k_BKHX, v_BKHE, as_mask(mask), bias)
+    check_rate(dropout_rate)
     (batch, q_len, heads, _), k_len = q_BQHX.shape, k_BKHX.shape[1]
+    if 0 in (batch, q_len, k_len):  # nothing to see, or to see it
+        return jnp.zeros((batch, q_len, heads, v_BKHE.shape[3]), v_BKHE.dtype)
     q_BQHX, k_BKHX, v_BKHE = zero_padding(q_BQHX, k_BKHX, v_BKHE, mask)
     dropped = None
     if rng is not None and dropout_rate > 0.0:

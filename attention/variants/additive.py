@@ -13,11 +13,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import cache as cache_of_heads
-from attention.kernels import scored
+from attention.kernels import checked, scored
 from attention.kernels.reference import masked_softmax
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.variants.refusals import check_own_heads
 
 # Of each head by itself, [H, ins, outs].
 GLOROT = jax.nn.initializers.variance_scaling(
@@ -58,8 +60,7 @@ class Additive:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, int) or self.hidden < 0:
-            raise ValueError(f"Additive(hidden={self.hidden!r}): needs a whole number, 0 or more")
+        check_whole(self, 0, "hidden")
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """W_q and W_k [H, D, R], and w [H, R]."""
@@ -85,6 +86,8 @@ class Additive:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
+        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
+        mask, bias = checked(q_BQHD, k_BKHD, v_BKHE, mask, bias)
         q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = scored.scored_attention(
             tanh_score,

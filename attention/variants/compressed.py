@@ -28,7 +28,8 @@ from attention.masks import (
     plainly,
     plainly_at,
 )
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_qkv
+from attention.masks.arrays import check_whole
+from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 from attention.variants import refusals
 
 _INIT = jax.nn.initializers.lecun_normal(in_axis=(1, 2), out_axis=3, batch_axis=0)
@@ -82,10 +83,7 @@ class Compressed:
     )
 
     def __post_init__(self) -> None:
-        for name in ("kernel", "stride"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Compressed({name}={value!r}): needs a whole number, 1 or more")
+        check_whole(self, 1, "kernel", "stride")
         if self.kernel < self.stride:
             raise ValueError(
                 f"Compressed(kernel={self.kernel}): needs at least stride, {self.stride}, "
@@ -117,7 +115,7 @@ class Compressed:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
+        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         refusals.check_no_bias(self, bias)
         own, mask = self._own_mask(mask, q_BQHD, k_BKHD), as_mask(mask)
         q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
@@ -164,11 +162,12 @@ class Compressed:
     ) -> Tree:
         """Room for the keys and values of ``length`` positions, and which have a real token.
 
-        Each position is added to what it is in as it comes, so that none is kept. Keys that the
-        last positions only begin have room too: a longer cache may be grown from this one.
+        Each position is added to what it is in as it comes, in float32 at least, so that none is
+        kept. Keys that the last positions only begin have room too: a longer cache may be grown
+        from this one.
         """
         keys = max(1, -(-length // self.stride))
-        cache = cache_of_heads.empty(sizes, batch, keys, dtype)
+        cache = cache_of_heads.empty(sizes, batch, keys, accumulator(dtype))
         return cache | {"real_BN": jnp.zeros((batch, keys), bool)}
 
     def extend(
@@ -196,8 +195,9 @@ class Compressed:
 
         def added(name: str, x_BQHD: jax.Array, w_HCDF: jax.Array) -> jax.Array:
             x_BQHD = jnp.where(real_BQ[:, :, None, None], x_BQHD, 0)
-            y_BQCHF = _product("BQHD,HCDF->BQCHF", x_BQHD, w_HCDF).astype(cache[name].dtype)
-            return cache[name].at[b_B11, :, n_BQC].add(y_BQCHF, mode="drop")
+            y_BQCHF = _product("BQHD,HCDF->BQCHF", x_BQHD, w_HCDF)
+            kept_BHKF = cache[name]
+            return kept_BHKF.at[b_B11, :, n_BQC].add(y_BQCHF.astype(kept_BHKF.dtype), mode="drop")
 
         kept = {
             "k_BHKD": added("k_BHKD", k_BQHD, params["keys"]),
@@ -208,7 +208,10 @@ class Compressed:
         n_111N = jnp.arange(keys)[None, None, None]
         see_BHQN = Completed(self.kernel, self.stride).at(at_BQ[:, None, :, None], n_111N)
         see_BHQN &= real_BQ[:, None, :, None] & kept["real_BN"][:, None, None]
-        return step_attention(q_BQHD, kept["k_BHKD"], kept["v_BHKE"], see_BHQN), kept
+        k_BHND, v_BHNE = (
+            kept[name].astype(x.dtype) for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
+        )
+        return step_attention(q_BQHD, k_BHND, v_BHNE, see_BHQN), kept
 
     def _own_mask(self, mask: Any, q_BQHD: jax.Array, k_BKHD: jax.Array) -> Mask:
         """Which queries see which of the keys that are made."""
@@ -219,7 +222,8 @@ class Compressed:
         return own & Valid(said.q_real_BQ, self._windows(said.k_real_BK).any(axis=2))
 
     def _convolved(self, x_BKHD: jax.Array, w_HCDF: jax.Array) -> jax.Array:
-        return _product("BNCHD,HCDF->BNHF", self._windows(x_BKHD), w_HCDF)
+        y_BNHF = _product("BNCHD,HCDF->BNHF", self._windows(x_BKHD), w_HCDF)
+        return y_BNHF.astype(x_BKHD.dtype)
 
     def _windows(self, x_BKX: jax.Array) -> jax.Array:
         """The positions that each key is made of, [B, N, C, ...]; zero from the end on."""
@@ -232,6 +236,5 @@ class Compressed:
 
 
 def _product(axes: str, x: jax.Array, w: jax.Array) -> jax.Array:
-    dtype = x.dtype
-    y = jnp.einsum(axes, x, w.astype(dtype), preferred_element_type=accumulator(dtype))
-    return y.astype(dtype)
+    """At least in float32."""
+    return jnp.einsum(axes, x, w.astype(x.dtype), preferred_element_type=accumulator(x.dtype))

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import plainly, plainly_at
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
 KINDS = "separable", "light", "dynamic"
@@ -66,9 +67,7 @@ class Conv:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Conv(kind={self.kind!r}): needs one of {', '.join(KINDS)}")
-        for name in ("left", "right"):
-            if not isinstance(value := getattr(self, name), int) or value < 0:
-                raise ValueError(f"Conv({name}={value!r}): needs a whole number, 0 or more")
+        check_whole(self, 0, "left", "right")
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """The kernel, the linear maps, and their biases."""

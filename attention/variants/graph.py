@@ -18,7 +18,7 @@ from attention.kernels.sharded import over_mesh
 from attention.masks import And, Edges, Everything, Mask, Window, as_mask, conjuncts
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_one_sequence
 from attention.variants import pattern
-from attention.variants.refusals import check_no_bias
+from attention.variants.refusals import check_no_bias, check_own_heads
 
 SCORES = ("gat", "dot")
 
@@ -193,11 +193,7 @@ class Graph:
     def _check(self, q_BQHD: Any, k_BKHD: Any, v_BKHE: Any, mask: Any, bias: Any) -> None:
         check_one_sequence(self, q_BQHD, k_BKHD)
         pattern.check_both_ways(self, mask, "edges lead both ways")
-        if q_BQHD.shape[2] != k_BKHD.shape[2]:
-            raise NotImplementedError(
-                f"Graph cannot share {k_BKHD.shape[2]} heads of keys among {q_BQHD.shape[2]} of "
-                "queries; use Softmax"
-            )
+        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         check_no_bias(self, bias)
         checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from attention.kernels import softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask, plainly
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_qkv
+from attention.masks.arrays import check_whole
+from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 from attention.variants import refusals
 
 SHARING = ("none", "heads", "keys_values", "layers")
@@ -67,10 +68,7 @@ class Linformer:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        for name in ("length", "rank"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Linformer({name}={value!r}): needs a whole number, 1 or more")
+        check_whole(self, 1, "length", "rank")
         if self.rank > self.length:
             raise ValueError(f"Linformer(rank={self.rank}): needs at most length, {self.length}")
         if self.sharing not in SHARING:
@@ -102,7 +100,7 @@ class Linformer:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
+        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         refusals.check_no_bias(self, bias)
         k_len = k_BKHD.shape[1]
         if k_len > self.length:

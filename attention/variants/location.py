@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.kernels.reference import masked_softmax
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree
 from attention.variants import alignments, refusals
 from attention.variants.additive import GLOROT, to_hidden
@@ -50,12 +51,8 @@ class Location:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        for name, least in (("hidden", 0), ("filters", 1), ("width", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"Location({name}={value!r}): needs a whole number, {least} or more"
-                )
+        check_whole(self, 0, "hidden")
+        check_whole(self, 1, "filters", "width")
         if self.width % 2 == 0:
             raise ValueError(
                 f"Location(width={self.width}): needs an odd number, as far to either side"

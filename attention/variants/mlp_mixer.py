@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import plainly
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 from attention.variants import refusals
 
@@ -56,9 +57,7 @@ class Mixer:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        for name in ("length", "hidden"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ValueError(f"Mixer({name}={value!r}): needs a whole number, 1 or more")
+        check_whole(self, 1, "length", "hidden")
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """W₁ [length, hidden] and W₂ [hidden, length], and their biases."""

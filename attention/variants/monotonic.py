@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 from attention.variants import alignments, refusals
 from attention.variants.additive import GLOROT, tanh_score, to_hidden
@@ -64,8 +65,7 @@ class Monotonic:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, int) or self.hidden < 0:
-            raise ValueError(f"Monotonic(hidden={self.hidden!r}): needs a whole number, 0 or more")
+        check_whole(self, 0, "hidden")
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"Monotonic(noise={self.noise!r}): needs a number, 0 or more")
         if not math.isfinite(self.offset):

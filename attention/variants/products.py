@@ -12,7 +12,7 @@ import jax
 
 from attention.kernels import reordered
 from attention.shapes import Abilities, Tree
-from attention.variants.refusals import check_no_bias
+from attention.variants.refusals import check_no_bias, check_own_heads
 
 
 class Product(Protocol):
@@ -43,6 +43,7 @@ def attend(
 ) -> tuple[jax.Array, Tree]:
     """Gathers values; the mask is one that ``masks.plainly`` reads."""
     check_no_bias(self, bias)
+    check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
     asked = reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask)
     out_BQHE, _ = self.gathered(params, state, asked, x_BTM)
     return out_BQHE.astype(v_BKHE.dtype), state

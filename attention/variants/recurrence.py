@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.masks import plainly, plainly_at
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
 
 _glorot = jax.nn.initializers.variance_scaling(
@@ -52,11 +53,11 @@ class Recurrent(Protocol):
 
 def check(self: Recurrent) -> None:
     """Raises ValueError where a field is out of range."""
-    name = type(self).__name__
-    if not isinstance(self.hidden, int) or self.hidden < 0:
-        raise ValueError(f"{name}(hidden={self.hidden!r}): needs a whole number, 0 or more")
+    check_whole(self, 0, "hidden")
     if not isinstance(self.both_ways, bool):
-        raise ValueError(f"{name}(both_ways={self.both_ways!r}): needs True or False")
+        raise ValueError(
+            f"{type(self).__name__}(both_ways={self.both_ways!r}): needs True or False"
+        )
 
 
 def abilities(self: Recurrent) -> Abilities:

@@ -16,13 +16,13 @@ from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
 from attention.kernels.unit import unit
 from attention.masks import plainly
+from attention.masks.arrays import check_whole
 from attention.shapes import (
     Abilities,
     Named,
     Sizes,
     Tree,
     check_one_sequence,
-    check_qkv,
 )
 from attention.variants import refusals
 
@@ -87,11 +87,10 @@ class Reformer:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        if self.buckets < 0 or self.buckets % 2:
+        check_whole(self, 0, "buckets")
+        check_whole(self, 1, "chunk", "rounds")
+        if self.buckets % 2:
             raise ValueError(f"Reformer(buckets={self.buckets}): needs an even number, or 0")
-        for name in ("chunk", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Reformer({name}={getattr(self, name)}): needs at least 1")
         if not 0.0 <= self.scale < math.inf:
             raise ValueError(f"Reformer(scale={self.scale}): needs a factor above 0, or 0")
 
@@ -118,7 +117,7 @@ class Reformer:
         ``k_BKHD`` are the queries again, and choose no buckets of their own.
         """
         check_one_sequence(self, q_BQHD, k_BKHD)
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
+        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         refusals.check_no_bias(self, bias)
         said = plainly(self, mask, q_BQHD, k_BKHD)
         heads, size = q_BQHD.shape[2:]

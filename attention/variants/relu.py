@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import scored
 from attention.shapes import Abilities, Sizes, Tree, accumulator
+from attention.variants.refusals import check_own_heads
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class ReLU:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
+        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         out_BQHE = scored.scored_attention(
             _score,
             _weights,

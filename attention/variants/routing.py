@@ -15,6 +15,7 @@ from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
 from attention.kernels.unit import unit
 from attention.masks import Causal, Everything, Plain, Valid, Window, as_mask, plainly
+from attention.masks.arrays import check_whole
 from attention.shapes import (
     Abilities,
     Named,
@@ -22,7 +23,6 @@ from attention.shapes import (
     Tree,
     accumulator,
     check_one_sequence,
-    check_qkv,
 )
 from attention.variants import refusals
 
@@ -79,10 +79,8 @@ class Routing:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        least = {"clusters": 1, "window": 0, "local_heads": 0, "left": 0, "right": 0}
-        for name, number in least.items():
-            if getattr(self, name) < number:
-                raise ValueError(f"Routing({name}={getattr(self, name)}): needs {number} or more")
+        check_whole(self, 1, "clusters")
+        check_whole(self, 0, "window", "local_heads", "left", "right")
         if not 0.0 <= self.decay <= 1.0:
             raise ValueError(f"Routing(decay={self.decay}): needs a share, from 0 to 1")
         if not 0.0 <= self.scale < math.inf:
@@ -128,7 +126,7 @@ class Routing:
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training: the state returned has moved."""
         check_one_sequence(self, q_BQHD, k_BKHD)
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
+        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         refusals.check_no_bias(self, bias)
         said, mask = plainly(self, mask, q_BQHD, k_BKHD), as_mask(mask)
         asking_BT, asked_BT = said.q_real_BQ, said.k_real_BK

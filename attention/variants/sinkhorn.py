@@ -14,6 +14,7 @@ from attention.kernels import softmax_attention
 from attention.kernels.permutations import balanced
 from attention.kernels.rows import zero_padding
 from attention.masks import Mask, Valid, Window, as_mask, plainly
+from attention.masks.arrays import check_whole
 from attention.shapes import (
     Abilities,
     Named,
@@ -21,7 +22,6 @@ from attention.shapes import (
     Tree,
     accumulator,
     check_one_sequence,
-    check_qkv,
 )
 from attention.variants import refusals
 
@@ -76,14 +76,12 @@ class Sinkhorn:
     start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
-        for name, least in (("block", 1), ("length", 1), ("iterations", 1), ("cut", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"Sinkhorn({name}={value!r}): needs a whole number, {least} or more"
-                )
-        if not self.temperature > 0.0:
-            raise ValueError(f"Sinkhorn(temperature={self.temperature}): needs to be above 0")
+        check_whole(self, 1, "block", "length", "iterations")
+        check_whole(self, 0, "cut")
+        if not 0.0 < self.temperature < math.inf:
+            raise ValueError(
+                f"Sinkhorn(temperature={self.temperature}): needs to be above 0, and finite"
+            )
         if not 0.0 <= self.dropout_rate < 1.0:
             raise ValueError(f"Sinkhorn(dropout_rate={self.dropout_rate}): needs to be in [0, 1)")
 
@@ -132,6 +130,11 @@ class Sinkhorn:
         self._check(q_BQHD, k_BKHD, v_BKHE, bias)
         if x_BTM is None:
             raise ValueError("Sinkhorn: x_BTM is missing; its sorting network needs the layer's x")
+        if x_BTM.shape[:2] != q_BQHD.shape[:2]:
+            raise ValueError(
+                f"Sinkhorn: x_BTM has shape {x_BTM.shape}; it needs q's batch and length, "
+                f"{q_BQHD.shape[:2]}"
+            )
         said, length = plainly(self, mask, q_BQHD, k_BKHD), q_BQHD.shape[1]
         rngs = (None, None) if rng is None else jax.random.split(rng)
         real_BNC, x_BNCM = self._cut(said.k_real_BK), self._cut(x_BTM)
@@ -195,7 +198,7 @@ class Sinkhorn:
         return x_BTX.reshape(batch, -1, self.block, *rest)
 
     def _check(self, q_BQHD: Any, k_BKHD: Any, v_BKHE: Any, bias: Any) -> None:
-        check_qkv(q_BQHD, k_BKHD, v_BKHE)
+        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         check_one_sequence(self, q_BQHD, k_BKHD)
         refusals.check_no_bias(self, bias)
         length = q_BQHD.shape[1]

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from attention.kernels import cache as cache_of_heads
-from attention.kernels import softmax_attention
+from attention.kernels import checked, softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
+from attention.masks.arrays import check_whole
 from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
 from attention.variants import synthetic
 from attention.variants.refusals import check_no_bias
@@ -70,11 +71,8 @@ class Synthesizer:
             raise ValueError(f"Synthesizer(parts={parts!r}): needs a tuple of some of {known}")
         if len(set(parts)) < len(parts):
             raise ValueError(f"Synthesizer(parts={parts!r}): needs each at most once")
-        for name, least in (("length", 1), ("hidden", 0), ("rank", 1)):
-            if not isinstance(value := getattr(self, name), int) or value < least:
-                raise ValueError(
-                    f"Synthesizer({name}={value!r}): needs a whole number, {least} or more"
-                )
+        check_whole(self, 1, "length", "rank")
+        check_whole(self, 0, "hidden")
 
     @property
     def abilities(self) -> Abilities:
@@ -110,6 +108,7 @@ class Synthesizer:
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
         check_one_sequence(self, q_BQHD, k_BKHD)
+        mask, _ = checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
         self._check(v_BKHE.shape[1], bias)
         real_BT, _ = as_mask(mask).padding(v_BKHE.shape[1], v_BKHE.shape[1])
         if x_BTM is not None and real_BT is not None:

@@ -189,6 +189,8 @@ def _dense(self: Synthetic, rng: jax.Array, sizes: Sizes, columns: int) -> Tree:
 
 def _hidden(own: Tree, x_BQM: Any) -> jax.Array:
     """relu(W₁ x + b₁) of each head, [B, Q, H, R], in float32 or better."""
+    if x_BQM is None:
+        raise ValueError("Synthesizer: x_BTM is missing; its dense parts need the layer's x")
     dtype = accumulator(x_BQM.dtype)
     h_BQHR = jnp.einsum(
         "BQM,MHR->BQHR", x_BQM, own["in"].astype(x_BQM.dtype), preferred_element_type=dtype

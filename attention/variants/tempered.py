@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.kernels import cache as cache_of_heads
-from attention.kernels import softmax_attention
+from attention.kernels import checked, softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
 from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
@@ -69,6 +69,7 @@ class Tempered:
         rng: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training (dropout)."""
+        mask, bias = checked(q_BQHD, k_BKHD, v_BKHE, mask, bias)
         q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = softmax_attention(
             _heated(params, q_BQHD),

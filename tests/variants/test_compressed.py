@@ -99,6 +99,19 @@ def test_decoding_with_gaps_is_the_full_pass(kernel, stride):
         first = last
 
 
+def test_a_cache_in_bfloat16_rounds_no_term():
+    attend, q, k, v = Compressed(64, 64), *(normal(1, 64, 2, n) for n in (4, 4, 3))
+    q, k, v = (x.astype("bfloat16") for x in (q, k, v))
+    cache = attend.start({}, {}, SIZES, 1, 64, "bfloat16")
+    params = params_of(attend)
+    extend = jax.jit(lambda cache, *new: attend.extend(params, {}, cache, *new, None))
+    for at in range(64):
+        ours, cache = extend(cache, *(x[:, at : at + 1] for x in (q, k, v)))
+    full = attend.attend(params, {}, q, k, v, Causal())[0][:, -1:]
+    assert ours.dtype == full.dtype == jnp.bfloat16
+    np.testing.assert_allclose(*(np.asarray(x, "float32") for x in (ours, full)), rtol=2**-7)
+
+
 @pytest.mark.parametrize(("kernel", "stride"), FORMS)
 def test_a_cache_that_grows_loses_no_key_that_it_has_begun(kernel, stride):
     attend = Compressed(kernel, stride)
@@ -145,6 +158,7 @@ def test_dropout_is_of_training_alone():
     [
         ({"kernel": 0}, "needs a whole number, 1 or more"),
         ({"stride": 2.0}, "needs a whole number, 1 or more"),
+        ({"stride": True}, "needs a whole number, 1 or more"),
         ({"kernel": 2}, "needs at least stride, 3, else some tokens are in no key"),
         ({"dropout_rate": -0.1}, r"needs to be in \[0, 1\)"),
     ],

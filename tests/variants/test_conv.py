@@ -65,5 +65,7 @@ def test_fields_and_sizes_are_checked():
         Conv("wide")
     with pytest.raises(ValueError, match=r"Conv\(right=-1\): needs a whole number, 0 or more"):
         Conv(right=-1)
+    with pytest.raises(ValueError, match=r"Conv\(left=True\): needs a whole number, 0 or more"):
+        Conv(left=True)
     with pytest.raises(ValueError, match=r"Conv\(kind='light'\): needs heads that divide .* 3 for"):
         Conv("light").init(jax.random.key(0), Sizes(3, 1, 1, 4))

@@ -112,6 +112,7 @@ def test_dropout_is_of_training_alone():
     [
         ({"length": 0}, "needs a whole number, 1 or more"),
         ({"rank": 1.5}, "needs a whole number, 1 or more"),
+        ({"rank": True}, "needs a whole number, 1 or more"),
         ({"length": 8, "rank": 9}, "needs at most length, 8"),
         ({"sharing": "all"}, "needs one of none, heads, keys_values, layers"),
         ({"dropout_rate": 1.0}, r"needs to be in \[0, 1\)"),

@@ -32,7 +32,10 @@ def out_of(attend, q, v, mask=None, state=None, **options):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"buckets": 3}, {"buckets": -2}, {"chunk": 0}, {"rounds": 0}, {"scale": -1.0}],
+    [
+        *({"buckets": 3}, {"buckets": -2}, {"buckets": 2.0}, {"chunk": 0}, {"chunk": 2.5}),
+        *({"rounds": 0}, {"rounds": True}, {"scale": -1.0}),
+    ],
 )
 def test_fields_are_checked(fields):
     (name, value) = next(iter(fields.items()))

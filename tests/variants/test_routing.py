@@ -33,7 +33,11 @@ def moved(attend, q, k, mask, state, rng=RNG):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"clusters": 0}, {"window": -1}, {"decay": 1.5}, {"left": -1}, {"scale": -1.0}]
+    "fields",
+    [
+        *({"clusters": 0}, {"clusters": 2.5}, {"window": -1}, {"local_heads": 0.5}),
+        *({"left": -1}, {"right": True}, {"decay": 1.5}, {"scale": -1.0}),
+    ],
 )
 def test_fields_are_checked(fields):
     (name, value) = next(iter(fields.items()))

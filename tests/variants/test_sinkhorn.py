@@ -171,6 +171,9 @@ def test_rotary_positions_are_refused():
 def test_what_is_missing_or_too_long_is_refused_with_a_remedy():
     with pytest.raises(ValueError, match="x_BTM is missing"):
         out_of(SORTING, x=None)
+    for x in (X[:1], X[:, :-1]):
+        with pytest.raises(ValueError, match=r"x_BTM has shape .*; it needs q's batch and length"):
+            out_of(SORTING, x=x)
     short = Sinkhorn(block=3, length=9)
     with pytest.raises(ValueError, match=r"Sinkhorn\(length=9\): got 12 tokens; set length=12"):
         out_of(short)
@@ -181,9 +184,11 @@ def test_what_is_missing_or_too_long_is_refused_with_a_remedy():
     [
         ({"block": 0}, "needs a whole number, 1 or more"),
         ({"length": 1.5}, "needs a whole number, 1 or more"),
+        ({"block": True}, "needs a whole number, 1 or more"),
         ({"iterations": 0}, "needs a whole number, 1 or more"),
         ({"cut": -1}, "needs a whole number, 0 or more"),
         ({"temperature": 0.0}, "needs to be above 0"),
+        ({"temperature": float("inf")}, "needs to be above 0, and finite"),
         ({"dropout_rate": 1.0}, r"needs to be in \[0, 1\)"),
     ],
 )

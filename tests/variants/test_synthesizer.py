@@ -133,6 +133,19 @@ def test_only_products_need_queries_and_keys():
     assert "k_BHKD" not in attend.start(params, state, SIZES, 1, 8, jnp.float32)
 
 
+@pytest.mark.parametrize("part", ["dense", "factorised_dense"])
+def test_the_layers_input_is_asked_for(part):
+    attend, params, state = made(part)
+    given = [normal(1, 3, 2, 4)] * 3
+    cache = attend.start(params, state, SIZES, 1, 8, jnp.float32)
+    for call in (
+        lambda: attend.attend(params, state, *given, None),
+        lambda: attend.extend(params, state, cache, *given, None),
+    ):
+        with pytest.raises(ValueError, match="^Synthesizer: x_BTM is missing; its dense parts"):
+            call()
+
+
 def test_fields_and_lengths_are_checked():
     for wrong in ("dense", (), ("sparse",)):
         with pytest.raises(ValueError, match=r"Synthesizer\(parts=.*\): needs a tuple of some of"):
@@ -141,6 +154,8 @@ def test_fields_and_lengths_are_checked():
         Synthesizer(("dot", "dot"))
     with pytest.raises(ValueError, match=r"Synthesizer\(rank=0\): needs a whole number, 1 or more"):
         Synthesizer(rank=0)
+    with pytest.raises(ValueError, match=r"Synthesizer\(length=True\): needs a whole number, 1"):
+        Synthesizer(length=True)
     attend, params, state = made("random")
     with pytest.raises(
         ValueError, match=r"Synthesizer\(length=12\): got 13 positions; .*length=13"
