@@ -148,7 +148,7 @@ def test_an_attention_of_the_cross_place_alone_is_asked_as_one(name):
         ),
         (
             {"task__kind": "mask_predict", "model__decoder": {"name": "local", "left": -1}},
-            "model.decoder",
+            "model.decoder: Window(left=-1): needs a whole number, 0 or more",
         ),
         ({"risk__alpha": -1.0}, "risk.alpha is -1.0; it needs a number of at least 0"),
         (

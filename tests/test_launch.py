@@ -13,6 +13,7 @@ import jax
 import pytest
 
 from attention.training.logs import read_metrics
+from experiments import arguments
 
 REPORT = {"score", "metric", "loss", "split", "step", "examples", "bleu", "chrf", "signature"}
 TEXT = "--config=experiments/text.py"
@@ -209,6 +210,14 @@ def test_a_teacher_of_another_vocabulary(launched, tiny, trained_run, tmp_path):
     mistake(ran, "has another vocabulary than", "--config.data.vocabulary=")
     ran = launched(*tiny, f"--workdir={tmp_path / 'x'}", "--config.data.vocabulary=nowhere")
     mistake(ran, "config.data.vocabulary: there is no file nowhere; name a run's tokenizer.model")
+
+
+def test_a_tag_may_be_empty_and_nothing_else():
+    given = ["launch.py", "mix", "--tag="]
+    rest = ["data_dir", "target_dir", "source_lang", "target_lang", "synthetic", "monolingual"]
+    assert arguments.parse([*given, *(f"--{name}=x" for name in rest)])[1]["tag"] == ""
+    with pytest.raises(ValueError, match="mix needs a value for --monolingual"):
+        arguments.parse([*given, *(f"--{name}=x" for name in rest[:-1]), "--monolingual="])
 
 
 def test_help(launched):
