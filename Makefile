@@ -1,14 +1,17 @@
 # Every target sets up what it needs by itself: Debian with make, python3 (3.11 or newer) and
-# python3-venv is enough. Another Python: make test PYTHON=python3.12
+# python3-venv is enough. Another Python, or other versions of the packages:
+#   make test PYTHON=python3.13 REQUIREMENTS=requirements-newest.txt
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick long check bench venv clean
+.PHONY: help demo test quick long soak mutants check bench venv clean
 
 PYTHON ?= python3
-VENV := .venv
+REQUIREMENTS ?= requirements.txt
+# Each set of packages has a virtual environment: .venv, or .venv-newest of requirements-newest.txt.
+VENV := .venv$(patsubst requirements%.txt,%,$(notdir $(REQUIREMENTS)))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := runs/quickstart
@@ -74,25 +77,48 @@ bench: $(STAMP)
 
 venv: $(STAMP)
 
-# Empty, or the one line that says what to install.
+# Empty, or the one line that says why $(VENV) cannot be made.
 define PROBLEM
-$(shell command -v $(PYTHON) > /dev/null || { \
-    echo '$(PYTHON) is missing: apt-get install python3 python3-venv'; exit; }; \
+$(shell [ -f $(REQUIREMENTS) ] || { echo 'there is no file $(REQUIREMENTS)'; exit; }; \
+  $(PYTHON) -c '' 2> /dev/null || { echo "$(PYTHON) is not on this machine: install it" \
+    "(Debian: apt-get install python3 python3-venv), or choose another with PYTHON=..."; exit; }; \
   $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
     echo "$(PYTHON) is $$($(PYTHON) -V), 3.11 or newer is needed:" \
     "apt-get install python3.11 python3.11-venv, then make PYTHON=python3.11"; exit; }; \
-  $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
-    echo "$(PYTHON) has no venv module: apt-get install python3-venv")
+  $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+    echo "$(PYTHON) has no venv module: apt-get install python3-venv"; exit; }; \
+  free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); \
+  [ "$$free" -ge $(VENV_MB) ] || echo "$(CURDIR) has $$free MB free on its disk;" \
+    "$(VENV) needs $(VENV_MB) MB: make room there")
+endef
+VENV_MB := 2000
+
+# Empty, or why an environment that was installed cannot be used.
+define STALE
+$(shell [ -e $(STAMP) ] || exit 0; \
+  $(BIN)/python -c '' 2> /dev/null || { echo 'its Python is gone'; exit; }; \
+  $(if $(filter file,$(origin PYTHON)),,want=$$($(PYTHON) -V 2> /dev/null); \
+    have=$$($(BIN)/python -V); [ "$${want:-$$have}" = "$$have" ] || { \
+      echo "it has $$have, and $(PYTHON) is $$want"; exit; };) \
+  cd / && "$(CURDIR)/$(BIN)/python" -c 'import importlib.util, sys; \
+    found = importlib.util.find_spec("attention"); \
+    sys.exit(not found or not found.origin.startswith(sys.argv[1] + "/"))' "$(CURDIR)" || \
+    echo 'it was made in another folder')
 endef
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): $(REQUIREMENTS) pyproject.toml $(if $(STALE),stale)
 	$(if $(PROBLEM),$(error $(PROBLEM)))
-	@echo "Setting up $(VENV) from requirements.txt (once; about 1.3 GB, a minute or two) ..."
+	@echo "Setting up $(VENV) from $(REQUIREMENTS) (once; about 1.3 GB, a minute or two) ..."
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+.PHONY: stale
+stale:
+	@echo "$(VENV) is stale ($(STALE)): it is made again."
+	@rm -rf $(VENV)
+
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-newest .cache .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

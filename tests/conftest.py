@@ -15,18 +15,30 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.budget import (  # noqa: F401  # hooks of pytest
+    pytest_addoption,
+    pytest_configure,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
+from tests.scheduling import ByFileAndCase
+from tests.xla_flags import known_flags
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Set before jax is imported, and in the environment, so that subprocesses share the cache.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if os.environ["JAX_PLATFORMS"] == "cpu":
+if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
     # Compiling takes most of the tests' time: here less than half of it, to slower programs.
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-        "--xla_cpu_use_fusion_emitters=false",
+    os.environ["XLA_FLAGS"] = " ".join(
+        known_flags(
+            "--xla_backend_optimization_level=0",
+            "--xla_llvm_disable_expensive_passes=true",
+            "--xla_cpu_use_fusion_emitters=false",
+            "--xla_cpu_parallel_codegen_split_count=1",
+        )
     )
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -46,6 +58,28 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     maps = pathlib.Path("/proc/self/maps")
     if next(_TESTS) % 50 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
         jax.clear_caches()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileAndCase | None:
+    """With ``--dist=loadscope``, see ``tests.scheduling``."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from tests.laws.cases import CASES
+
+    return ByFileAndCase(config, log, [case.name for case in CASES])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that at the end no process waits for another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def turn(item: pytest.Item) -> int:
+        if "eight_devices" in item.name:
+            return 0
+        return 2 if "laws" in item.path.parts else 1 if item.path in slow else 3
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="module")

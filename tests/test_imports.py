@@ -214,7 +214,7 @@ def run(source: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=300,
     ).stdout
 
 
@@ -235,19 +235,22 @@ def test_import_attention_brings_nothing_heavy():
     assert not heavy & set(loaded.split())
 
 
-def test_import_attention_adds_under_a_second():
-    def seconds() -> float:
-        return float(
-            run(
-                """
-                import time
-                import jax, flax.linen
-                start = time.perf_counter()
-                import attention
-                print(time.perf_counter() - start)
-                """
-            )
+def test_import_attention_compiles_nothing_and_adds_few_modules():
+    """Counted, not timed, so that it holds on any machine: the time is in what is imported."""
+    compiled, *added = run(
+        """
+        import sys
+        import jax, flax.linen
+        compilations = []
+        jax.monitoring.register_event_duration_secs_listener(
+            lambda name, *_, **__: compilations.append(name)
         )
-
-    # The best of three: another process may have the cores.
-    assert any(seconds() < 1.0 for _ in range(3))
+        before = set(sys.modules)
+        import attention
+        print(len(compilations), *(set(sys.modules) - before))
+        """
+    ).split()
+    assert compiled == "0"
+    others = {name for name in added if name.split(".")[0] != "attention"}
+    assert len(added) < 200, len(added)
+    assert len(others) < 60, others

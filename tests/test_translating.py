@@ -158,7 +158,7 @@ def test_a_slow_writer_is_answered_line_by_line_and_a_closed_pipe_ends_quietly(t
         translator.stdout.close()  # as `| head -2` does
         translator.stdin.write(b"d\n")  # and stdin stays open
         translator.stdin.flush()
-        assert translator.wait(timeout=60) == 0
+        assert translator.wait(timeout=300) == 0
         assert translator.stderr.read() == b""
 
 
@@ -168,6 +168,6 @@ def test_any_locale(trained_run, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     monkeypatch.setenv("PYTHONUTF8", "0")
     with process(trained_run[0], "--beam=1") as translator:
-        out, err = translator.communicate("ü\n".encode(), timeout=60)
+        out, err = translator.communicate("ü\n".encode(), timeout=300)
     assert (translator.returncode, err) == (0, b"")
     assert re.fullmatch(r"[^\n]*\n", out.decode("utf-8"))

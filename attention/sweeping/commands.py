@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,7 +10,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # Linux's prctl.h
+# Becomes the command, after asking Linux to be killed when the parent dies. A program of its own: a
+# function that is called between fork and exec may deadlock in a process with threads.
+_TIED_TO_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of prctl.h
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("its parent has died")
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} cannot be run ({error.strerror})")
+"""
 _TAIL = 8_192
 
 
@@ -56,12 +66,11 @@ def run_job(job: Job) -> Outcome:
         begin = stream.tell()
         try:
             ran = subprocess.run(
-                job.command,
+                _tied(job.command),
                 cwd=job.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                preexec_fn=_die_with_parent,
             )
         except OSError as error:
             return Outcome(f"{job.command[0]} cannot be run ({error.strerror})")
@@ -96,14 +105,11 @@ def _last_line(log: Path, begin: int) -> str:
     return one_line(lines[-1])[:500] if lines else ""
 
 
-def _die_with_parent() -> None:
-    """In the child, before it becomes the command: asks the kernel to be killed with the parent."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-# Loaded before any fork: a child must not.
-_LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+def _tied(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command, on Linux as a process that is killed when this one dies."""
+    if not sys.platform.startswith("linux"):
+        return command
+    return (sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid()), *command)
 
 
 def say(text: str) -> None:

@@ -137,8 +137,7 @@ def compiled(case: Case, sizes: Sizes) -> Callable:
 def compiled_grad(case: Case, sizes: Sizes) -> Callable:
     def loss(inputs, params, variables, mask, bias):
         out = run(case, sizes, variables | {"params": params}, inputs, mask, bias)
-        weight = 1.0 + jnp.arange(out[0, 0].size, dtype=out.dtype).reshape(out.shape[2:]) / 8
-        return (out * weight[None, None]).sum(dtype=jnp.promote_types(out.dtype, "float32")), out
+        return weighted_sum(out), out
 
     grad = jax.grad(loss, argnums=(0, 1), has_aux=True)
 
@@ -150,10 +149,22 @@ def compiled_grad(case: Case, sizes: Sizes) -> Callable:
     return out_and_grads
 
 
+def weighted_sum(out: jax.Array) -> jax.Array:
+    """What the laws differentiate: each feature of [B, Q, ...] has a weight of its own."""
+    weight = 1.0 + jnp.arange(out[0, 0].size, dtype=out.dtype).reshape(out.shape[2:]) / 8
+    return (out * weight[None, None]).sum(dtype=jnp.promote_types(out.dtype, "float32"))
+
+
 def qkv(inputs: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
     q = inputs.get("q", inputs.get("v"))  # values alone stand for all three
     k = inputs.get("k", q)
     return q, k, inputs.get("v", k)
+
+
+def somewhere(case: Case) -> Setting:
+    """The case in one of its places, a decoder where it may be, with padding at the end."""
+    place = "decoder" if "decoder" in case.places else case.places[0]
+    return Setting(case, place, case.padded)
 
 
 def layer_of(case: Case, sizes: Sizes, dtype: Any) -> nn.Module:

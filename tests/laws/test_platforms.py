@@ -5,17 +5,15 @@ import pytest
 from jax import export
 
 from tests.laws.cases import CASES
-from tests.laws.harness import draw
-from tests.laws.masks import Setting
+from tests.laws.harness import draw, somewhere
 from tests.laws.test_cost import arguments, forward_and_grad, grown
 
 
 @pytest.mark.parametrize(("length", "dtype"), [("odd", "float32"), (256, "bfloat16")])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward_and_gradient_lower(case, length, dtype):
-    place = "decoder" if "decoder" in case.places else case.places[0]
     length = case.lengths[0] if length == "odd" else length
-    setting = grown(Setting(case, place, case.padded), length)
+    setting = grown(somewhere(case), length)
     drawn = draw(setting, q_len=length, dtype=dtype)
     for function in forward_and_grad(drawn).values():
         program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*arguments(drawn))

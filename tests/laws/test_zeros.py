@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from tests.laws.cases import CASES
-from tests.laws.harness import draw
-from tests.laws.masks import Setting
+from tests.laws.harness import draw, somewhere
 
 MOST = 1e4  # of a gradient where all that is drawn is about 1
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_of_a_zero_token_are_of_ordinary_size(case):
-    drawn = draw(Setting(case, case.places[0], case.padded))
+    drawn = draw(somewhere(case))
     inputs = {name: x.at[:, 1].set(0) for name, x in drawn.inputs.items()}
     _, grads, of_params = drawn.all_grads(inputs=inputs)
     for leaf in jax.tree.leaves((grads, of_params)):

@@ -87,7 +87,8 @@ def check(model):
         # Adding one number to all keys of a head changes no weight.
         key_bias = jax.tree_util.keystr(path).endswith("['key']['bias']")
         assert key_bias or np.any(leaf), path
-    alone = model.apply(variables, SOURCE_BS[1:, :5], TARGET_BT[1:])
+    apply = jax.jit(model.apply)
+    alone = apply(variables, SOURCE_BS[1:, :5], TARGET_BT[1:])
     np.testing.assert_allclose(alone, logits_BTV[1:], atol=1e-5)
     start = jax.jit(functools.partial(model.apply, method="start"), static_argnames="length")
     extend = jax.jit(functools.partial(model.apply, method="extend"))
@@ -96,25 +97,30 @@ def check(model):
     for t in range(TARGET_BT.shape[1]):
         logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, t])
         real_B = np.asarray(TARGET_BT[:, t] != 0)
-        if (
-            model.decoder.abilities.causal != "exact"
-        ):  # what is selected may depend on what comes after
-            logits_BTV = model.apply(variables, SOURCE_BS, TARGET_BT[:, : t + 1])
+        if model.decoder.abilities.causal != "exact":  # later tokens change what is selected
+            logits_BTV = apply(variables, SOURCE_BS, TARGET_BT[:, : t + 1])
         np.testing.assert_allclose(logits_BV[real_B], logits_BTV[real_B, t], atol=2e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("place", "name"), [(place, name) for place, names in PLACES.items() for name in names]
-)
-def test_in_every_place(place, name):
-    check(model_of(**{place: name}))
 
 
 TOGETHER = [
     {place: names[number % len(names)] for place, names in PLACES.items()}
     for number in range(max(map(len, PLACES.values())))
 ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("places", TOGETHER, ids=lambda places: "-".join(places.values()))
+def test_in_every_place(places):
+    check(model_of(**places))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("place", "name"), [(place, name) for place, names in PLACES.items() for name in names]
+)
+def test_alone_in_every_place(place, name):
+    """Beside softmax attention, so that a failure names the attention and the place."""
+    check(model_of(**{place: name}))
 
 
 FEWER = [  # than the quickstart has

@@ -56,7 +56,7 @@ def test_what_cannot_be_run_has_a_reason(tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
 def test_a_job_dies_with_its_parent(tmp_path):
-    source = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    source = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
     parent = (
         "import sys\nfrom attention.sweeping.commands import Job, run_job\n"
         "run_job(Job('j', (sys.executable, '-c', sys.argv[1]), sys.argv[2], sys.argv[2] + '/log'))"
@@ -77,7 +77,7 @@ def alive(pid):
         return False
 
 
-def wait_for(holds, seconds=60.0):
+def wait_for(holds, seconds=300.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, os.getpid()

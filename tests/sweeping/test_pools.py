@@ -1,6 +1,8 @@
 """Ray and submitit start what they are given, and survive what it does."""
 
+import subprocess
 import sys
+import textwrap
 import types
 
 import pytest
@@ -9,6 +11,7 @@ from attention.sweeping import grid
 from attention.sweeping.commands import Job
 from attention.sweeping.ray_pool import RayPool
 from attention.sweeping.slurm_pool import SlurmPool
+from tests.conftest import ROOT
 
 NEEDS = grid({"seed": (0,)})
 
@@ -37,24 +40,47 @@ def check(found, tmp_path):
     assert found["killed"].reason.startswith("killed by signal 9")
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_ray_on_this_machine(tmp_path, capfd):
+# Ray forks, which must not be done where JAX's threads run: each test has a process for it.
+ON_THIS_MACHINE = """
+    import pathlib, sys
+    from attention.sweeping.ray_pool import RayPool
+    from tests.sweeping.test_pools import NEEDS, check, outcomes
+
+    path = pathlib.Path(sys.argv[1])
     with RayPool(NEEDS) as pool:
         import ray  # not before: it reads the environment then
 
         assert pool.slots >= 1
         assert all(node["NodeManagerAddress"] == "127.0.0.1" for node in ray.nodes())
-        check(outcomes(pool, tmp_path), tmp_path)
+        check(outcomes(pool, path), path)
     assert not ray.is_initialized()
-    assert capfd.readouterr() == ("", "")
+"""
+WITHOUT_A_TPU = """
+    import pytest
+    from attention.sweeping.ray_pool import RayPool
+    from tests.sweeping.test_pools import NEEDS
 
-
-@pytest.mark.long
-@pytest.mark.filterwarnings("default")
-def test_ray_says_what_a_machine_has_not(tmp_path):
     with pytest.raises(ValueError, match="2 CPU, 1 TPU-v5litepod-8-head"):
         RayPool(NEEDS.needing(resources={"TPU-v5litepod-8-head": 1}))
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(ON_THIS_MACHINE, id="on this machine", marks=pytest.mark.slow),
+        pytest.param(WITHOUT_A_TPU, id="without a TPU", marks=pytest.mark.long),
+    ],
+)
+def test_ray(tmp_path, source):
+    forks = ("-W", "error:os.fork:RuntimeWarning", "-W", "error:This process:DeprecationWarning")
+    ran = subprocess.run(
+        [sys.executable, *forks, "-c", textwrap.dedent(source), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
