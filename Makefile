@@ -33,8 +33,11 @@ SENTENCES ?= "$(SENTENCE)" \
 
 help:
 	@echo "make demo    train a small translator, see its BLEU, translate with it (minutes)"
-	@echo "make test    all tests but the long ones"
-	@echo "make quick   the quick tests, before every commit"
+	@echo "make test    the tests (10 minutes)"
+	@echo "make quick   the quick tests, before every commit (90 seconds)"
+	@echo "make long    every law in every place, under every mask; what else takes minutes"
+	@echo "make mutants puts faults into a copy of the code; the tests must find each of them"
+	@echo "make soak    all tests ten times, also on a busy machine and in random order (hours)"
 	@echo "make check   format, lint, types, examples in docstrings, direction of imports"
 	@echo "make bench   what produced the figures in docs/benchmarks.md (hours)"
 	@echo "make venv    only set up $(VENV)"
@@ -52,17 +55,24 @@ demo: $(STAMP)
 	@echo "The pictures (loss curve, attention maps) lie in $(RUN)/plots:"
 	@ls -1 $(RUN)/plots
 
+# Two processes; what each has compiled serves all tests of a file, or of a case of the laws.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+# The budget: ten minutes of two cores, in processor seconds.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(ARGS)
+	$(PYTEST) -m "not long" --budget=1200 $(ARGS)
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long" $(ARGS)
+	$(PYTEST) -m "not slow and not long" --budget=180 $(ARGS)
 
-# Exit code 5 of pytest: no test is marked long.
 long: $(STAMP)
-	@$(BIN)/python -m pytest --collect-only -q -m long $(ARGS) > /dev/null; code=$$?; \
-	  if [ $$code -eq 5 ]; then echo "No test is marked long."; exit 0; fi; \
-	  $(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
+	$(PYTEST) -m long $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/python -m ruff format --check .
@@ -88,7 +98,7 @@ $(shell [ -f $(REQUIREMENTS) ] || { echo 'there is no file $(REQUIREMENTS)'; exi
   $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
     echo "$(PYTHON) has no venv module: apt-get install python3-venv"; exit; }; \
   free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); \
-  [ "$$free" -ge $(VENV_MB) ] || echo "$(CURDIR) has $$free MB free on its disk;" \
+  [ -x $(BIN)/python ] || [ "$$free" -ge $(VENV_MB) ] || echo "$(CURDIR) has $$free MB free on its disk;" \
     "$(VENV) needs $(VENV_MB) MB: make room there")
 endef
 VENV_MB := 2000

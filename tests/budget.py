@@ -56,17 +56,18 @@ def work() -> float:
     return sum(_WORKERS) if _WORKERS else processor_seconds()
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+def summarise(
+    terminalreporter: pytest.TerminalReporter,
+    config: pytest.Config,
+    reports: list[pytest.TestReport],
 ) -> None:
+    """Print the slowest files and, with --budget, what was used of it."""
     budget = config.getoption("budget")
     if budget is None:
         return
     seconds: dict[str, float] = defaultdict(float)
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                seconds[report.nodeid.split("::")[0]] += report.duration
+    for report in reports:
+        seconds[report.nodeid.split("::")[0]] += report.duration
     slowest = sorted(seconds.items(), key=lambda item: -item[1])[:_SLOWEST]
     terminalreporter.section(f"the {len(slowest)} slowest files")
     for path, duration in slowest:

@@ -1,13 +1,17 @@
 """Settings and fixtures for all tests."""
 
 import contextlib
+import functools
+import gc
 import io
 import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -15,15 +19,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.budget import (  # noqa: F401  # hooks of pytest
-    pytest_addoption,
-    pytest_configure,
-    pytest_sessionfinish,
-    pytest_terminal_summary,
-)
-from tests.scheduling import ByFileAndCase
+from tests import budget
+from tests.budget import pytest_configure, pytest_sessionfinish  # noqa: F401  # hooks of pytest
+from tests.scheduling import ByFileAndCase, Cases
 from tests.xla_flags import known_flags
 
+LEAST_FREE = 1_000_000_000  # bytes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Set before jax is imported, and in the environment, so that subprocesses share the cache.
@@ -44,6 +45,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax  # noqa: E402
 
+# Tracing makes millions of objects that live on: looking for cycles that often takes a tenth of it.
+gc.set_threshold(50_000, 20, 100)
+
 # A vector added to a matrix is more often a mistake than a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -60,22 +64,61 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
         jax.clear_caches()
 
 
+def pytest_sessionstart() -> None:
+    """Ends at once where files of the tests or compiled programs would not find room."""
+    for path in (tempfile.gettempdir(), ROOT):
+        if (free := shutil.disk_usage(path).free) < LEAST_FREE:
+            pytest.exit(
+                f"{path} has {free / 1e6:.0f} MB free on its disk; the tests need "
+                f"{LEAST_FREE / 1e6:.0f} MB: make room there, or set TMPDIR",
+                returncode=2,
+            )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    budget.pytest_addoption(parser)
+    parser.addoption("--shuffle", type=int, default=0, metavar="SEED", help="run in random order")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    reports = [
+        report
+        for each in terminalreporter.stats.values()
+        for report in each
+        if isinstance(report, pytest.TestReport)
+    ]
+    pairs = {law_cases().find(r.nodeid) for r in reports if r.passed and "tests/laws/" in r.nodeid}
+    if pairs := pairs - {None}:
+        terminalreporter.line(f"{len(pairs)} pairs of a law and a variant hold")
+    budget.summarise(terminalreporter, config, reports)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileAndCase | None:
     """With ``--dist=loadscope``, see ``tests.scheduling``."""
     if config.getoption("dist") != "loadscope":
         return None
+    return ByFileAndCase(config, log, law_cases())
+
+
+@functools.cache
+def law_cases() -> Cases:
     from tests.laws.cases import CASES
 
-    return ByFileAndCase(config, log, [case.name for case in CASES])
+    return Cases(case.name for case in CASES)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files come first, so that at the end no process waits for another."""
+    if seed := config.getoption("shuffle"):
+        random.Random(seed).shuffle(items)
+        return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def turn(item: pytest.Item) -> int:
-        if "eight_devices" in item.name:
+        if "_devices" in item.name:
             return 0
         return 2 if "laws" in item.path.parts else 1 if item.path in slow else 3
 

@@ -24,15 +24,14 @@ from attention.training.step_directories import StepDirectories
 
 
 def at(owner: Any, name: str, reached: Callable[..., bool], act: Callable, *, after: bool) -> None:
-    """Replaces ``owner.name`` by a function that also acts, once its arguments have ``reached``."""
-    original = getattr(owner, name)
+    """Replaces ``owner.name`` by a function that also acts, the first time that it has reached."""
+    original, left = getattr(owner, name), [act]
 
     def replaced(*arguments: Any, **options: Any) -> Any:
         if after:
             result = original(*arguments, **options)
-        if reached(*arguments):
-            setattr(owner, name, original)
-            act()
+        if left and reached(*arguments):
+            left.pop()()
         return result if after else original(*arguments, **options)
 
     setattr(owner, name, replaced)

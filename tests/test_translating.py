@@ -1,5 +1,6 @@
 """Translating a stream: one line for each line, as it arrives, whatever the bytes are."""
 
+import functools
 import io
 import pathlib
 import re
@@ -8,9 +9,17 @@ import sys
 
 import pytest
 
-from attention import translating
+from attention import trained, translating
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened_once():
+    """No test changes the run: to open it once is to compile once what all translate with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "load", functools.cache(trained.load))
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ _OPTIONS: dict[str, dict[str, str | bool]] = {
         "xla_cpu_experimental_ynn_fusion_type": "",
         "xla_backend_optimization_level": "0",
         "xla_llvm_disable_expensive_passes": True,
-        "xla_cpu_use_fusion_emitters": True,  # as by default, whatever XLA_FLAGS says
     }
 }
 

@@ -6,7 +6,6 @@ import random
 import re
 import subprocess
 import sys
-import sys
 from itertools import pairwise
 
 import pytest

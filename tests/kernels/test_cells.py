@@ -70,9 +70,20 @@ def shown(part, cells, q_first, k_firsts, q_len, k_len):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(masks, lengths, st.sampled_from([4, 8, 32]))
 def test_all_that_is_seen_is_in_exactly_one_cell(mask, lengths, side):
+    check_cells_of(side, mask, lengths)
+
+
+@pytest.mark.long
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(masks, lengths, st.sampled_from([4, 8, 32]))
+def test_all_that_is_seen_is_in_exactly_one_cell_of_many(mask, lengths, side):
+    check_cells_of(side, mask, lengths)
+
+
+def check_cells_of(side, mask, lengths):
     with mock.patch.multiple("attention.kernels.cells", _SIDES=(side,), _LEAST=side):
         check_cells(mask, lengths)
 

@@ -54,6 +54,17 @@ STATIC = {  # those of two heads differ
     "by-head-nothing": PerHead((~Window(300, 300), Grid(12, 1, 1))) & Causal() & LENGTHS,
 }
 QUICK = ("strided-causal-lengths", "rows-without-keys", "by-head-lengths")
+# Each of these has a companion with the same parts, or less.
+LONG = (
+    *("causal", "lengths", "causal-window", "strided", "strided-columns", "fixed-causal", "grid"),
+    *("random-blocks-alone", "rows-without-keys-lengths", "by-head", "by-head-nothing"),
+)
+
+
+def weighed(name):
+    """The name as a parameter, marked by what it costs."""
+    slow = pytest.mark.long if name in LONG else pytest.mark.slow
+    return name if name in QUICK else pytest.param(name, marks=slow)
 
 
 def both(kernel, q_len, k_len, mask, kv_heads=2, poison=False):
@@ -68,11 +79,11 @@ def both(kernel, q_len, k_len, mask, kv_heads=2, poison=False):
 
     def out(attend):
         grad = jax.grad(lambda *x: ((y := attend(*x)) * g).sum() + 0 * y.sum(), argnums=(0, 1, 2))
-        return attend(q, k, v), *grad(q, k, v)
+        return jax.jit(lambda *x: (attend(*x), *grad(*x)))(q, k, v)
 
     theirs = out(partial(softmax_attention, mask=mask, kernel="tiled"))
     options = {"bias": None, "scale": 0.25, "dropped": None}
-    return out(jax.jit(lambda q, k, v: kernel(q, k, v, mask, **options))), theirs
+    return out(lambda q, k, v: kernel(q, k, v, mask, **options)), theirs
 
 
 def assert_same(ours, theirs):
@@ -91,15 +102,13 @@ def test_cudnn_across_two_sequences_and_with_shared_heads():
     assert_same(*both(kernel, 100, 150, CROSS, kv_heads=1, poison=True))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mask", [*SELF.values(), Window(7, 20)], ids=[*SELF, "window"])
-def test_splash_is_told_what_we_mean(mask):
+@pytest.mark.parametrize("name", [*map(weighed, [*SELF, "window"])])
+def test_splash_is_told_what_we_mean(name):
+    mask = {**SELF, "window": Window(7, 20)}[name]
     assert_same(*both(partial(splash, interpret=True), 130, 130, mask))
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STATIC]
-)
+@pytest.mark.parametrize("name", [*map(weighed, STATIC)])
 def test_splash_serves_every_mask_without_arrays(name):
     mask = STATIC[name]
     ours, theirs = both(partial(splash, interpret=True), 130, 130, mask)
@@ -112,7 +121,11 @@ def test_splash_serves_every_mask_without_arrays(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mask",
-    [CROSS, Strided(11) & CROSS, PerHead((Fixed(16), Window(9, 9))) & CROSS],
+    [
+        CROSS,
+        pytest.param(Strided(11) & CROSS, marks=pytest.mark.long),
+        PerHead((Fixed(16), Window(9, 9))) & CROSS,
+    ],
     ids=["lengths", "strided", "by-head"],
 )
 def test_splash_across_two_sequences_and_with_shared_heads(mask):

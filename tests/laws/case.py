@@ -44,6 +44,7 @@ class Case:
       grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
+      compiled: the two lengths, in tokens, between which temporary memory is compared.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Case:
     grown: Callable[[int], Attend | Mix] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
+    compiled: tuple[int, int] = (1024, 4096)
 
     def __str__(self) -> str:
         return self.name

@@ -1,9 +1,10 @@
-"""Which cases of the laws run when.
+"""Which settings of the laws run when.
 
 Every law holds for every case in every place, under every mask and in every dtype that the case
-takes: that sweep is `long`. Of each law and case one setting of each place runs in `make test`,
-chosen by a hash, so that over the laws of a case all of its masks and dtypes have their turn. One
-case, the kernel in many tiles, is a quick test; the others are slow.
+takes: that sweep is `long`. `make test` runs each law with each case in one setting, and those of
+`EVERY_PLACE` in one of each place. It is chosen by a hash, so that over the laws of a case all of
+its places, masks and dtypes have their turn. One case, the kernel in many tiles, is a quick test;
+the others are slow.
 """
 
 import zlib
@@ -15,8 +16,8 @@ from tests.laws.cases import CASES
 
 QUICK = ("softmax-small-tiles",)
 NAMES = sorted((case.name for case in CASES), key=len, reverse=True)
-# Laws that cost much, or that ask the same everywhere: one setting of a case in any place.
-ONE_PLACE = ("test_cost", "test_padding", "test_matrix", "test_refusals")
+EVERY_SETTING = ("test_what_is_not_declared_is_refused",)  # these compile nothing
+EVERY_PLACE = ("test_equal_to_the_paper", "test_linear_in_the_values", "test_multiply_adds")
 
 
 def case_of(item: pytest.Item) -> str | None:
@@ -26,11 +27,13 @@ def case_of(item: pytest.Item) -> str | None:
     return getattr(case, "name", None)
 
 
-def place_of(item: pytest.Item) -> str:
-    """The place in which a case is tried; "" if the law has one for each case."""
-    if item.module.__name__.rpartition(".")[2] in ONE_PLACE:
-        return ""
-    return getattr(item.callspec.params.get("setting"), "place", "")
+def group_of(item: pytest.Item) -> str:
+    """Settings of one case that stand for each other in a law have the same group."""
+    if item.originalname in EVERY_SETTING:
+        return item.callspec.id
+    if item.originalname in EVERY_PLACE:
+        return item.callspec.params["setting"].place
+    return ""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/laws/" in item.path.as_posix() and (case := case_of(item)) is not None:
             if case.removesuffix("-in-multi-head") not in QUICK:
                 item.add_marker(pytest.mark.slow)
-            groups[item.module.__name__, item.originalname, case, place_of(item)].append(item)
+            groups[item.module.__name__, item.originalname, case, group_of(item)].append(item)
     for (module, _, case, _), group in groups.items():
         # By module and case, so that the laws of a module may share a compiled program.
         chosen = min(

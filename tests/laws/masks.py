@@ -42,7 +42,8 @@ def _lengths(random: np.random.Generator, shape: Shape) -> Mask:
 
 def _gaps(random: np.random.Generator, shape: Shape) -> Mask:
     q_valid_BQ, k_valid_BK = (
-        jnp.asarray(random.random((shape.batch, n)) < 0.6) for n in (shape.q_len, shape.k_len)
+        jnp.asarray((random.random((shape.batch, n)) < 0.6) | (n == 1))  # one token is real
+        for n in (shape.q_len, shape.k_len)
     )
     return Valid(q_valid_BQ) if shape.one else Valid(q_valid_BQ, k_valid_BK)
 

@@ -20,6 +20,8 @@ from tests.laws.masks import places_of, settings_of
 
 FLOAT32, BFLOAT16 = 5e-6, 2e-2
 STEP = 1e-6
+# One token alone sees no key here: no loops, or no block of keys that is complete.
+NO_KEY_FOR_ONE = "graph-gat-without-loops", "compressed-3-3-causal", "compressed-5-2-causal"
 
 
 @pytest.mark.parametrize("setting", settings_of(CASES))
@@ -46,7 +48,7 @@ def test_equal_to_the_paper_at_any_size(setting, data, seed):
 @pytest.mark.parametrize("setting", places_of(CASES))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_size_of_head(setting, dtype):
-    for sizes in setting.case.sizes[: None if dtype == "float32" else 1]:
+    for sizes in setting.case.sizes[1:] if dtype == "float32" else setting.case.sizes[:1]:
         drawn = draw(setting, sizes=sizes, k_len=setting.case.lengths[-1], dtype=dtype)
         ours = drawn.out()
         assert ours.dtype == dtype
@@ -58,6 +60,7 @@ def test_every_size_of_head(setting, dtype):
 def test_one_token(setting):
     for k_len in (1, setting.case.lengths[0]):
         drawn = draw(setting, q_len=1, k_len=k_len)
+        assert np.any(drawn.expected()) != (setting.case.name in NO_KEY_FOR_ONE)
         assert_close(drawn.out(), drawn.expected(), FLOAT32)
 
 

@@ -84,7 +84,9 @@ def test_jit_changes_nothing(case):
 @pytest.fixture(scope="module")
 def sharded(eight_devices, request):
     """What `sharded.py` found on eight devices, by case and mesh: one process for all tests."""
-    tests = [item.callspec.params for item in request.session.items if "sharded" in item.fixturenames]
+    tests = [
+        item.callspec.params for item in request.session.items if "sharded" in item.fixturenames
+    ]
     wanted = {f"{each['case']}/{each.get('mesh', 'dropout')}" for each in tests}
     source = "import sys; from tests.laws import sharded; sharded.main(sys.argv[1:])"
     printed = eight_devices(source, *sorted(wanted), timeout=1800.0)

@@ -1,5 +1,6 @@
 """External global tokens: learned vectors before the source, seen by the encoder alone."""
 
+import functools
 from functools import partial
 
 import flax.linen as nn
@@ -17,10 +18,13 @@ SOURCE_BS = jnp.array([[4, 5, 6, 7, 1], [8, 9, 1, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4], [3, 10, 9]])
 
 
+@functools.cache
 def made(**options):
-    model = Transformer(**(SMALL | options))
-    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
-    return model, variables
+    """A model and random parameters, without compiling an init."""
+    model, random = Transformer(**(SMALL | options)), np.random.default_rng(0)
+    abstract = nn.meta.unbox(jax.eval_shape(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT))
+    draw = lambda a: jnp.asarray(0.3 * random.normal(size=a.shape), a.dtype)  # noqa: E731
+    return model, jax.tree.map(draw, abstract)
 
 
 def changed_by_the_last_token(layers, external):
@@ -44,10 +48,18 @@ def test_tokens_meet_in_them_after_two_layers():
 def test_they_are_learned_and_change_nothing_in_a_batch(encoder):
     model, variables = made(encoder=encoder, layers=2, external_tokens=2)
     assert variables["params"]["external"]["tokens"].shape == (2, 8)
-    logits = jax.jit(model.apply)(variables, SOURCE_BS, TARGET_BT)
-    alone = model.apply(variables, SOURCE_BS[1:, :3], TARGET_BT[1:])
+
+    @jax.jit
+    def grads_and_logits(variables):
+        def loss(variables):
+            logits = model.apply(variables, SOURCE_BS, TARGET_BT)
+            return (logits**2).sum(), logits
+
+        return jax.grad(loss, has_aux=True)(variables)
+
+    grads, logits = grads_and_logits(variables)
+    alone = jax.jit(model.apply)(variables, SOURCE_BS[1:, :3], TARGET_BT[1:])
     np.testing.assert_allclose(alone, logits[1:], atol=1e-5)
-    grads = jax.grad(lambda v: (model.apply(v, SOURCE_BS, TARGET_BT) ** 2).sum())(variables)
     assert np.all(np.any(grads["params"]["external"]["tokens"], axis=1))
 
 
@@ -55,8 +67,7 @@ def test_they_are_learned_and_change_nothing_in_a_batch(encoder):
 def test_an_empty_row_stays_finite():
     model, variables = made(encoder=Global(first=1), layers=1, external_tokens=1)
     empty = SOURCE_BS.at[1].set(0)
-    assert np.isfinite(model.apply(variables, empty, method="encode")).all()
-    logits = model.apply(variables, empty, TARGET_BT)
-    np.testing.assert_allclose(
-        logits[0], model.apply(variables, SOURCE_BS, TARGET_BT)[0], atol=1e-5
-    )
+    run = jax.jit(model.apply, static_argnames="method")
+    assert np.isfinite(run(variables, empty, method="encode")).all()
+    logits = run(variables, empty, TARGET_BT)
+    np.testing.assert_allclose(logits[0], run(variables, SOURCE_BS, TARGET_BT)[0], atol=1e-5)

@@ -39,6 +39,9 @@ PARAMETERS = {
 SOURCE_BS = jnp.array([[4, 5, 6, 7, 9, 8, 10, 4, 1], [8, 9, 5, 6, 1, 0, 0, 0, 0]])
 TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
 
+# One more sentence, and three more places: enough for another block of every pattern.
+PADDED_BS = jnp.pad(SOURCE_BS, ((0, 1), (0, 3)))
+
 
 def legal(place, name):
     try:
@@ -72,34 +75,63 @@ def told_of(decoder):
     return pytest.warns(UserWarning, match="works out the prefix again at each step of decoding")
 
 
+def variables_of(model):
+    """Random parameters by NumPy; an init is compiled only where the model carries a state."""
+    init = functools.partial(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT)
+    abstract = nn.meta.unbox(jax.eval_shape(init))
+    random = np.random.default_rng(0)
+
+    def fill(path, a):
+        one = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
+        return jnp.asarray(one + 0.3 * random.normal(size=a.shape), a.dtype)
+
+    params = jax.tree_util.tree_map_with_path(fill, abstract["params"])
+    state = nn.meta.unbox(jax.jit(init)()) if set(abstract) > {"params"} else {}
+    return state | {"params": params}
+
+
 def check(model):
-    """Logits and gradients are finite, padding does not matter, the cache gives the full pass."""
-    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
+    """Logits and gradients are finite; steps of a batch with more padding give the full pass.
 
-    def loss(params):
-        logits_BTV = model.apply(variables | {"params": params}, SOURCE_BS, TARGET_BT)
-        picked = jax.nn.log_softmax(logits_BTV)[:, :, 4]
-        return -jnp.where(TARGET_BT != 0, picked, 0).sum(), logits_BTV
+    Compiling takes nearly all the time: a test compiles two programs, and calls one of them often.
+    """
+    variables = variables_of(model)
 
-    grads, logits_BTV = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    @jax.jit
+    def grads_and_logits(params, target_BT):
+        def loss(params):
+            logits_BTV = model.apply(variables | {"params": params}, SOURCE_BS, target_BT)
+            picked = jax.nn.log_softmax(logits_BTV)[:, :, 4]
+            return -jnp.where(target_BT != 0, picked, 0).sum(), logits_BTV
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    @jax.jit
+    def by_steps(variables):
+        apply = functools.partial(model.apply, variables)
+        memory, cache = apply(PADDED_BS, length=TARGET_BT.shape[1], method="start")
+
+        def step(cache, token_B):
+            logits_BV, cache = apply(memory, cache, token_B, method="extend")
+            return cache, logits_BV
+
+        read_BT = jnp.pad(TARGET_BT, ((0, 1), (0, 0)))
+        return jax.lax.scan(step, cache, read_BT.T)[1]
+
+    grads, logits_BTV = grads_and_logits(variables["params"], TARGET_BT)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
         assert np.isfinite(leaf).all(), path
         # Adding one number to all keys of a head changes no weight.
         key_bias = jax.tree_util.keystr(path).endswith("['key']['bias']")
         assert key_bias or np.any(leaf), path
-    apply = jax.jit(model.apply)
-    alone = apply(variables, SOURCE_BS[1:, :5], TARGET_BT[1:])
-    np.testing.assert_allclose(alone, logits_BTV[1:], atol=1e-5)
-    start = jax.jit(functools.partial(model.apply, method="start"), static_argnames="length")
-    extend = jax.jit(functools.partial(model.apply, method="extend"))
     with told_of(model.decoder):
-        memory, cache = start(variables, SOURCE_BS, length=TARGET_BT.shape[1])
-    for t in range(TARGET_BT.shape[1]):
-        logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, t])
+        steps_TBV = by_steps(variables)
+    for t, logits_BV in enumerate(steps_TBV[:, :2]):
         real_B = np.asarray(TARGET_BT[:, t] != 0)
         if model.decoder.abilities.causal != "exact":  # later tokens change what is selected
-            logits_BTV = apply(variables, SOURCE_BS, TARGET_BT[:, : t + 1])
-        np.testing.assert_allclose(logits_BV[real_B], logits_BTV[real_B, t], atol=2e-5)
+            prefix_BT = np.where(np.arange(TARGET_BT.shape[1]) <= t, TARGET_BT, 0)
+            _, logits_BTV = grads_and_logits(variables["params"], prefix_BT)
+        np.testing.assert_allclose(logits_BV[real_B], logits_BTV[real_B, t], atol=1e-5)
 
 
 TOGETHER = [

@@ -337,50 +337,29 @@ def test_heads_that_do_not_divide_the_size_are_told():
 @pytest.mark.parametrize("position_bias", [None, ALiBiPositions, RelativePositions])
 @pytest.mark.parametrize("kv_heads", [None, 1])
 def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_heads):
-    model = Transformer(
-        vocab_size=13,
-        size=8,
-        heads=2,
-        layers=2,
-        feed_forward=partial(FeedForward, hidden=8),
-        positions=None,
-        position_bias=position_bias,
-        kv_heads=kv_heads,
-    )
-    source_BS = jnp.array([[4, 5, 6, 1], [7, 1, 0, 0]])
-    target_BT = jnp.array([[3, 5, 6, 7, 8], [3, 9, 4, 4, 1]])
-    variables = jax.jit(model.init)(jax.random.key(0), source_BS, target_BT)
-    full_BTV = model.apply(variables, source_BS, target_BT)
-    memory, cache = model.apply(variables, source_BS, length=6, method="start")
-    for t in range(5):
-        logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
-        np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
+    model = model_of(layers=2, positions=None, position_bias=position_bias, kv_heads=kv_heads)
+    memory, cache = run(model)(SOURCE_BS, length=6, method="start")
+    ours, _ = decoder(model)(memory, cache, TOKENS_BT)
+    np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "left", [2, *(pytest.param(left, marks=pytest.mark.slow) for left in (0, 5, 40))]
 )
 def test_a_window_survives_a_cache_that_grows(left):
-    model = Transformer(
-        vocab_size=13,
-        size=8,
-        heads=2,
-        layers=1,
-        feed_forward=partial(FeedForward, hidden=8),
-        decoder=Local(left=left),
-    )
-    source_BS, target_BT = jnp.array([[4, 5, 1], [7, 1, 0]]), jnp.arange(18).reshape(2, 9) % 11 + 2
-    variables = jax.jit(model.init)(jax.random.key(0), source_BS, target_BT)
-    full_BTV = model.apply(variables, source_BS, target_BT)
-    memory, cache = model.apply(variables, source_BS, length=3, method="start")
-    for t in range(9):
-        if t in (3, 6):
-            cache = model.apply(variables, cache, t + 3, method="grow")
-        logits_BV, cache = model.apply(variables, memory, cache, target_BT[:, t], method="extend")
-        np.testing.assert_allclose(logits_BV, full_BTV[:, t], atol=1e-5)
+    model, target_BT = model_of(layers=1, decoder=Local(left=left)), jnp.arange(18).reshape(2, 9)
+    target_BT = target_BT % 9 + 2
+    memory, cache = run(model)(SOURCE_BS, length=0, method="start")
+    outs = []
+    for room in (3, 6, 9):
+        cache = run(model)(cache, length=room, method="grow")
+        out, cache = decoder(model)(memory, cache, target_BT[:, room - 3 : room])
+        outs.append(out)
+    full_BTV = run(model)(SOURCE_BS, target_BT)
+    np.testing.assert_allclose(jnp.concatenate(outs, axis=1), full_BTV, atol=1e-5)
 
 
 def test_a_decoder_that_sees_later_tokens_has_no_steps():
     model = model_of(causal=False)
     with pytest.raises(ValueError, match="has no steps"):
-        model.apply(variables_of(model), SOURCE_BS, length=6, method="start")
+        run(model)(SOURCE_BS, length=6, method="start")

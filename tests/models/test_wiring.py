@@ -1,5 +1,6 @@
 """Which of the encoder's layers each layer of the decoder asks."""
 
+import functools
 from functools import partial
 
 import flax.linen as nn
@@ -18,16 +19,30 @@ TARGET_BT = jnp.array([[3, 6, 7, 5, 4], [3, 9, 0, 0, 0]])
 WIRINGS = [Last, SameLevel, Mixture, partial(Mixture, levels=2)]
 
 
+SMALL = dict(vocab_size=11, size=8, heads=2, layers=2, feed_forward=partial(FeedForward, hidden=16))
+
+
+@functools.cache
 def model_of(wiring, **options):
-    forward = partial(FeedForward, hidden=16)
-    return Transformer(vocab_size=11, size=8, heads=2, layers=2, wiring=wiring,
-                       feed_forward=forward, **options)  # fmt: skip
+    return Transformer(wiring=wiring, **SMALL, **options)
 
 
-def variables_of(model, seed=0):
-    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(seed), SOURCE_BS, TARGET_BT))
-    noise = iter(jax.random.split(jax.random.key(seed + 1), 500))
-    return jax.tree.map(lambda x: x + 0.3 * jax.random.normal(next(noise), x.shape), variables)
+@functools.cache
+def variables_of(model):
+    """Random parameters, without compiling an init."""
+    random = np.random.default_rng(0)
+    abstract = nn.meta.unbox(jax.eval_shape(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT))
+
+    def fill(path, a):
+        one = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
+        return jnp.asarray(one + 0.3 * random.normal(size=a.shape), a.dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, abstract)
+
+
+@functools.cache
+def run(model):
+    return jax.jit(model.apply, static_argnames=("method", "length"))
 
 
 def states_of(model, variables):
@@ -35,7 +50,7 @@ def states_of(model, variables):
     states = []
     for layers in range(3):
         shorter = model.clone(layers=layers, wiring=Last, pre_norm=False)
-        states.append(shorter.apply(variables, SOURCE_BS, method="encode"))
+        states.append(run(shorter)(variables, SOURCE_BS, method="encode"))
     return states
 
 
@@ -54,7 +69,7 @@ def test_memories_are_of_the_layers_told(wiring):
         assert len(kept) == (3 if wiring is Mixture else 2)
         p_LN = np.exp(raw_LN) / np.exp(raw_LN).sum(-1, keepdims=True)
         expected = [sum(p * s for p, s in zip(p_N, kept, strict=True)) for p_N in p_LN]
-    found = model.apply(variables, SOURCE_BS, method="memories")
+    found = run(model)(variables, SOURCE_BS, method="memories")
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -62,8 +77,8 @@ def test_memories_are_of_the_layers_told(wiring):
 def test_memories_are_normalised_where_the_encoder_is():
     model = model_of(SameLevel, pre_norm=True)
     variables = variables_of(model)
-    pre = [model.clone(layers=n).apply(variables, SOURCE_BS, method="encode") for n in (1, 2)]
-    for ours, theirs in zip(model.apply(variables, SOURCE_BS, method="memories"), pre, strict=True):
+    pre = [run(model.clone(layers=n))(variables, SOURCE_BS, method="encode") for n in (1, 2)]
+    for ours, theirs in zip(run(model)(variables, SOURCE_BS, method="memories"), pre, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -77,23 +92,42 @@ def test_a_mixture_begins_even_and_all_it_mixes_learns():
     def loss(variables):
         return (model.apply(variables, SOURCE_BS, TARGET_BT)[0] ** 2).sum()
 
-    grads = jax.grad(loss)(variables_of(model))["params"]
+    grads = jax.jit(jax.grad(loss))(variables_of(model))["params"]
     assert np.all(grads["levels"]["weights"])
     assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder_layers_0"]))
 
 
+CROSSES = [None, Additive(), Linear()]
+# Any two occur together in a test that is not long.
+STEPPED = [
+    pytest.param(
+        *(wiring, cross, pre_norm), marks=[] if (w + c) % 2 == pre_norm else pytest.mark.long
+    )
+    for w, wiring in enumerate(WIRINGS)
+    for c, cross in enumerate(CROSSES)
+    for pre_norm in (False, True)
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("cross", [None, Additive(), Linear()])
-@pytest.mark.parametrize("pre_norm", [False, True])
+@pytest.mark.parametrize(("wiring", "cross", "pre_norm"), STEPPED)
 def test_steps_are_the_full_pass(wiring, cross, pre_norm):
     model = model_of(wiring, pre_norm=pre_norm, **({"cross": cross} if cross else {}))
+
+    @jax.jit
+    def by_steps(variables):
+        apply = partial(model.apply, variables)
+        memory, cache = apply(SOURCE_BS, length=5, method="start")
+
+        def step(cache, token_B):
+            logits_BV, cache = apply(memory, cache, token_B, method="extend")
+            return cache, logits_BV
+
+        return jax.lax.scan(step, cache, TARGET_BT.T)[1]
+
     variables = variables_of(model)
-    full_BTV = jax.jit(model.apply)(variables, SOURCE_BS, TARGET_BT)
-    memory, cache = jax.jit(partial(model.apply, length=5, method="start"))(variables, SOURCE_BS)
-    extend = jax.jit(partial(model.apply, method="extend"))
-    for at in range(5):
-        logits_BV, cache = extend(variables, memory, cache, TARGET_BT[:, at])
+    full_BTV = run(model)(variables, SOURCE_BS, TARGET_BT)
+    for at, logits_BV in enumerate(by_steps(variables)):
         np.testing.assert_allclose(logits_BV[0], full_BTV[0, at], atol=1e-4)
         if at < 2:
             np.testing.assert_allclose(logits_BV[1], full_BTV[1, at], atol=1e-4)
@@ -103,10 +137,9 @@ def test_steps_are_the_full_pass(wiring, cross, pre_norm):
 def test_padding_changes_nothing(wiring):
     model = model_of(wiring)
     variables = variables_of(model)
-    short = model.apply(variables, SOURCE_BS[1:, :2], TARGET_BT[1:, :2])
-    np.testing.assert_allclose(
-        model.apply(variables, SOURCE_BS, TARGET_BT)[1:, :2], short, atol=1e-5
-    )
+    short = run(model)(variables, SOURCE_BS[1:, :2], TARGET_BT[1:, :2])
+    full = run(model)(variables, SOURCE_BS, TARGET_BT)
+    np.testing.assert_allclose(full[1:, :2], short, atol=1e-5)
 
 
 def test_more_levels_than_states_are_refused():

@@ -383,16 +383,16 @@ def test_kv_heads_divide_the_heads():
 def test_what_is_causal_in_values_only_works_out_the_prefix_at_each_step():
     attend = Reformer(chunk=2, rounds=2)
     layer, x_BTM = MultiHead(heads=2, attend=attend), random(2, 7, 8)
-    variables = nn.meta.unbox(layer.init(jax.random.key(0), x_BTM))
+    variables = nn.meta.unbox(jax.jit(layer.init)(jax.random.key(0), x_BTM))
     with pytest.warns(UserWarning, match="Reformer works out the prefix again at each step"):
         cache = layer.apply(variables, 2, 9, 8, method="start")
     # Row 1 starts two positions later; then the rows change places, as in a beam search.
-    _, ahead = layer.apply(variables, cache, x_BTM[:, :2], None, method="extend")
+    _, ahead = apply(layer)(variables, cache, x_BTM[:, :2], None, method="extend")
     cache = jax.tree.map(lambda new, old: jnp.stack([new[0], old[1]]), ahead, cache)
     cache = jax.tree.map(lambda leaf: leaf[jnp.array([1, 0])], cache)
     for step in range(4):
         inputs = jnp.stack([x_BTM[1, step], x_BTM[0, step + 2]])[:, None]
-        out_B1M, cache = layer.apply(variables, cache, inputs, None, method="extend")
+        out_B1M, cache = apply(layer)(variables, cache, inputs, None, method="extend")
         for row, (of, length) in enumerate(((1, step + 1), (0, step + 3))):
-            whole = layer.apply(variables, x_BTM[of : of + 1, :length], mask=Causal())
+            whole = apply(layer)(variables, x_BTM[of : of + 1, :length], mask=Causal())
             np.testing.assert_allclose(out_B1M[row, 0], whole[0, -1], atol=1e-6)

@@ -1,6 +1,7 @@
 """Minimum risk training: its draws, its costs, its loss, on a small random model."""
 
 import dataclasses
+import functools
 from functools import partial
 
 import jax
@@ -39,6 +40,7 @@ def batch(task):
     }
 
 
+@functools.cache
 def risk_of(task, **changes):
     """So warm that the sharp model draws many."""
     return MinimumRisk(
@@ -46,9 +48,13 @@ def risk_of(task, **changes):
     )
 
 
+@functools.cache
+def draw_of(risk):
+    return jax.jit(risk.draw)
+
+
 def drawn(risk, params, batch, seed=0, step=STEP):
-    draw = jax.jit(risk.draw)
-    return np.asarray(draw(params, {}, batch, jax.random.key(seed), step))
+    return np.asarray(draw_of(risk)(params, {}, batch, jax.random.key(seed), step))
 
 
 def judged(risk, params, batch):
@@ -57,12 +63,24 @@ def judged(risk, params, batch):
     return {**batch, "candidates_BNT": candidates_BNT, "costs_BN": costs_BN}
 
 
-def loss_of(risk, params, batch):
-    @jax.jit
+@functools.cache
+def compiled_loss(risk):
     def loss(params, batch):
         return risk.loss(params, {}, batch, rng=jax.random.key(1), step=STEP)
 
-    total, (weight, model_state) = loss(params, batch)
+    return jax.jit(loss)
+
+
+@functools.cache
+def forward_of(task):
+    def forward(params, source_BS, read_BT):
+        return task.model.apply({"params": params}, source_BS, read_BT)
+
+    return jax.jit(forward)
+
+
+def loss_of(risk, params, batch):
+    total, (weight, model_state) = compiled_loss(risk)(params, batch)
     assert model_state == {}
     return float(total), float(weight)
 
@@ -99,10 +117,10 @@ def test_draws_follow_from_seed_step_and_example(calm, params, batch):
 def test_frequencies_are_the_models(calm, params):
     """First tokens of many draws, against the softmax of a whole forward pass."""
     source_BS = tokens(2, 6, calm.model.vocab_size, seed=5)
-    draw = jax.jit(partial(calm.sample, sampler=Sampler(8.0)), static_argnames="samples")
-    decoded = draw(params, {}, source_BS, rng=jax.random.key(0), samples=4_000)
+    draw = partial(calm.sample, sampler=Sampler(8.0), samples=4_000, max_length=1)
+    decoded = jax.jit(draw)(params, {}, source_BS, rng=jax.random.key(0))
     first_BN = np.asarray(decoded.tokens_BT)[:, 0].reshape(2, 4_000)
-    logits_BTV = calm.model.apply({"params": params}, source_BS, np.full((2, 1), BOS))
+    logits_BTV = forward_of(calm)(params, source_BS, np.full((2, 1), BOS))
     logits_BV = np.array(logits_BTV[:, 0], np.float64) / 8.0
     logits_BV[:, [PAD, UNK, BOS]] = -np.inf
     p_BV = np.exp(logits_BV - logits_BV.max(axis=1, keepdims=True))
@@ -147,10 +165,9 @@ def by_hand(task, params, batch, alpha):
         for said_T, cost in zip(said_NT, cost_N, strict=True):
             said = said_T[said_T != PAD]
             if len(said):
-                read = np.array([[BOS, *said[:-1]]])
-                logits = np.asarray(
-                    task.model.apply({"params": params}, source_S[None], read), np.float64
-                )[0]
+                read = np.pad([[BOS, *said[:-1]]], ((0, 0), (0, len(said_T) - len(said))))
+                logits = forward_of(task)(params, source_S[None], read)[0, : len(said)]
+                logits = np.asarray(logits, np.float64)
                 log_p_TV = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
                 log_p = log_p_TV[np.arange(len(said)), said].sum()
                 weights.append(np.exp(alpha * log_p))
@@ -172,7 +189,7 @@ def test_the_loss_is_the_expected_cost(calm, params, batch, gold):
 def test_cross_entropy_is_mixed_in(calm, params, batch):
     whole = judged(risk_of(calm), params, batch)
     target_BT, nats = batch["target_BT"], 0.0
-    logits_BTV = calm.model.apply({"params": params}, batch["source_BS"], shift_right(target_BT))
+    logits_BTV = forward_of(calm)(params, batch["source_BS"], shift_right(target_BT))
     for logits_TV, target_T in zip(logits_BTV, target_BT, strict=True):
         total, weight = cross_entropy(
             logits_TV[None], target_T[None], target_T[None] != PAD, label_smoothing=0.1

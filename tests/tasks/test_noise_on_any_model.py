@@ -1,5 +1,6 @@
 """What the decoder reads in training, on every decoder, every cross-attention and eight devices."""
 
+import functools
 import json
 from functools import partial
 
@@ -12,7 +13,7 @@ from attention.data.tokenizer import BOS, PAD
 from attention.tasks.translation import Translation, shift_right
 from attention.training import noise
 from attention.training.losses import cross_entropy
-from tests.models.test_places import PLACES, SOURCE_BS, TARGET_BT, model_of
+from tests.models.test_places import PLACES, SOURCE_BS, TARGET_BT, model_of, variables_of
 
 MIXES = [noise.Argmax(), noise.Sample(), noise.TopK(k=3), noise.Soft(), noise.Gumbel()]
 DRAWN = [noise.Sample(), noise.TopK(k=3), noise.Gumbel()]
@@ -20,7 +21,11 @@ NEVER_SAMPLED, ALWAYS_SAMPLED = 0, 1  # steps of the decay below
 RNG = jax.random.key(2)
 DECAY = noise.Linear(k=1.0, c=1.0)
 BATCH = {"source_BS": SOURCE_BS, "target_BT": TARGET_BT}
-EVERYWHERE = [(place, name) for place in ("decoder", "cross") for name in PLACES[place]]
+TOGETHER = [
+    {"decoder": name, "cross": PLACES["cross"][number % len(PLACES["cross"])]}
+    for number, name in enumerate(PLACES["decoder"])
+]
+ALONE = [{place: name} for place in ("decoder", "cross") for name in PLACES[place]]
 
 
 def task_of(reads, **places):
@@ -29,8 +34,8 @@ def task_of(reads, **places):
 
 def made(task):
     """Parameters such that no two tokens are as likely, and the model's state."""
-    params, state = task.init(jax.random.key(0))
-    return jax.tree.map(lambda leaf: 2 * leaf, params), state
+    variables = variables_of(task.model)
+    return variables["params"], {name: v for name, v in variables.items() if name != "params"}
 
 
 def loss_of(task, batch=BATCH):
@@ -58,9 +63,13 @@ def read_after(said_BT):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "name"), EVERYWHERE)
-def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(place, name):
-    task = task_of(noise.ScheduledSampling(DECAY), **{place: name})
+@pytest.mark.parametrize(
+    "places",
+    [*TOGETHER, *(pytest.param(places, marks=pytest.mark.long) for places in ALONE)],
+    ids=lambda places: "-".join(f"{place}={name}" for place, name in places.items()),
+)
+def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(places):
+    task = task_of(noise.ScheduledSampling(DECAY), **places)
     params, state = made(task)
     rng, rng_first_pass, _ = jax.random.split(RNG, 3)  # some draw hashes or noise
 
@@ -82,6 +91,14 @@ def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(place, name):
     np.testing.assert_allclose(loss(params, state, ALWAYS_SAMPLED)[0], expected(read_BT), rtol=1e-5)
 
 
+@functools.cache
+def by_gold(**places):
+    """Parameters and state, and the gradients and the state that come of the gold tokens."""
+    task = task_of(noise.TeacherForcing(), **places)
+    params, state = made(task)
+    return params, state, jax.jit(jax.grad(loss_of(task), has_aux=True))(params, state, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("places", "mix"),
@@ -92,11 +109,9 @@ def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(place, name):
 )
 def test_gradients_with_every_mix(places, mix):
     """Without sampling the first pass adds nothing; with it, and with backprop, it is finite."""
-    gold = task_of(noise.TeacherForcing(), **places)
+    params, state, (expected, moved) = by_gold(**places)
     mixed = task_of(noise.ScheduledSampling(DECAY, mix, backprop=True), **places)
-    params, state = made(gold)
-    of_gold, of_mixed = (jax.jit(jax.grad(loss_of(t), has_aux=True)) for t in (gold, mixed))
-    expected, moved = of_gold(params, state, 0)
+    of_mixed = jax.jit(jax.grad(loss_of(mixed), has_aux=True))
     ours, ours_moved = of_mixed(params, state, NEVER_SAMPLED)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), ours, expected)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), ours_moved, moved)
@@ -106,18 +121,21 @@ def test_gradients_with_every_mix(places, mix):
 
 
 @pytest.mark.slow
-def test_eight_devices_read_what_one_does(eight_devices):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_eight_devices_read_what_one_does(eight_devices, every):
+    """Each mix on one of the meshes, or on every mesh."""
     printed = eight_devices(
-        "from tests.tasks import test_noise_on_any_model as here; here.print_on_meshes()"
+        "from tests.tasks import test_noise_on_any_model as here; "
+        f"here.print_on_meshes(every={every})"
     )
     found = json.loads(printed.splitlines()[-1])
-    assert len(found) == 2 * len(DRAWN)
+    assert len(found) == len(DRAWN) * (2 if every else 1)
     for one, many, gold in found.values():
         np.testing.assert_allclose(many, one, rtol=1e-4)
         assert abs(one[0] - gold) > 1e-4
 
 
-def print_on_meshes():
+def print_on_meshes(every):
     """Loss and norm of the gradient with half of the tokens sampled, on one device and on eight."""
     from jax.sharding import NamedSharding
     from jax.sharding import PartitionSpec as P
@@ -140,11 +158,12 @@ def print_on_meshes():
         return float(value), squares**0.5
 
     gold, found = numbers(plain, batch)[0], {}
-    for mix in DRAWN:
+    for number, mix in enumerate(DRAWN):
         reads = noise.ScheduledSampling(noise.Constant(0.5), mix, backprop=True)
         task = task_of(reads, decoder="local", cross="softmax")
         one = numbers(task, batch)
-        for name, mesh in MESHES.items():
+        meshes = list(MESHES.items())
+        for name, mesh in meshes if every else [meshes[number % 2]]:
             with jax.set_mesh(mesh):
                 split = jax.device_put(batch, NamedSharding(mesh, P("data")))
                 found[f"{type(mix).__name__} {name}"] = one, numbers(task, split), gold

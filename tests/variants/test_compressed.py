@@ -1,5 +1,7 @@
 """Memory-compressed attention beside the laws: what is seen when, and how values weigh."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,21 +27,41 @@ def normal(*shape):
 Q, K, V = normal(2, 11, 2, 4), normal(2, 11, 2, 4), normal(2, 11, 2, 3)
 
 
+@functools.cache
 def params_of(attend, sizes=SIZES):
-    boxed, state = attend.init(jax.random.key(0), sizes)
-    assert state == {}
-    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    @jax.jit
+    def made(rng):
+        boxed, state = attend.init(rng, sizes)
+        assert state == {}
+        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+
+    return made(jax.random.key(0))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def attended(attend, params, q, k, v, mask, rng=None):
+    return attend.attend(params, {}, q, k, v, mask, rng=rng)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def matrix_of(attend, params, q, k, mask):
+    return effective_matrix(attend, params, {}, q, k, mask)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def extended(attend, params, cache, q, k, v, mask):
+    return attend.extend(params, {}, cache, q, k, v, mask)
 
 
 def out_of(attend, q=Q, k=K, v=V, mask=None):
-    return attend.attend(params_of(attend), {}, q, k, v, mask)[0]
+    return attended(attend, params_of(attend), q, k, v, mask)
 
 
 def test_a_kernel_of_one_identity_is_softmax():
     params = {n: jnp.eye(size)[None, None].repeat(2, 0) for n, size in (("keys", 4), ("values", 3))}
     for mask in (None, Causal(), Causal() & Lengths(jnp.array([11, 4]))):
-        ours, _ = Compressed(1, 1).attend(params, {}, Q, K, V, mask)
-        np.testing.assert_allclose(ours, softmax_attention(Q, K, V, mask), atol=1e-6)
+        ours = attended(Compressed(1, 1), params, Q, K, V, mask)
+        np.testing.assert_allclose(ours, jax.jit(softmax_attention)(Q, K, V, mask), atol=1e-6)
 
 
 def test_causally_only_what_is_complete_is_seen():
@@ -58,7 +80,7 @@ def test_every_token_is_seen_from_both_sides(kernel, stride):
     attend = Compressed(kernel, stride)
     for length in (11, 4, 2, 1):
         mask = Lengths(jnp.array([11, length]))
-        matrix_BHQK = effective_matrix(attend, params_of(attend), {}, Q, K, mask)
+        matrix_BHQK = matrix_of(attend, params_of(attend), Q, K, mask)
         see = mask.dense(11, 11)
         np.testing.assert_array_equal(matrix_BHQK > 0, np.broadcast_to(see, matrix_BHQK.shape))
 
@@ -68,10 +90,10 @@ def test_every_token_is_seen_from_both_sides(kernel, stride):
 def test_the_matrix_is_of_norms_of_derivatives(kernel, stride, mask):
     attend = Compressed(kernel, stride)
     q, k, v = Q[:1], K[:1], V[:1]
-    by_value = jax.jacobian(lambda v: out_of(attend, q, k, v, mask))(v)
+    by_value = jax.jit(jax.jacobian(lambda v: out_of(attend, q, k, v, mask)))(v)
     by_value = np.asarray(by_value)[0, :, :, :, 0]  # [Q, H, E, K, H, E]
     norms_HQK = np.stack([np.linalg.norm(by_value[:, h, :, :, h], axis=(1, 3)) for h in range(2)])
-    ours = effective_matrix(attend, params_of(attend), {}, q, k, mask)
+    ours = matrix_of(attend, params_of(attend), q, k, mask)
     np.testing.assert_allclose(ours[0], norms_HQK, atol=1e-5)
     assert np.all((np.asarray(ours[0]) == 0) == (norms_HQK == 0))
 
@@ -94,7 +116,7 @@ def test_decoding_with_gaps_is_the_full_pass(kernel, stride):
     first = 0
     for last in (1, 2, 6, 7, 11):
         new = (x[:, first:last] for x in (Q, k, v))
-        ours, cache = attend.extend(params_of(attend), {}, cache, *new, valid)
+        ours, cache = extended(attend, params_of(attend), cache, *new, valid)
         np.testing.assert_allclose(ours, full[:, first:last], atol=1e-5)
         first = last
 
@@ -104,10 +126,10 @@ def test_a_cache_in_bfloat16_rounds_no_term():
     q, k, v = (x.astype("bfloat16") for x in (q, k, v))
     cache = attend.start({}, {}, SIZES, 1, 64, "bfloat16")
     params = params_of(attend)
-    extend = jax.jit(lambda cache, *new: attend.extend(params, {}, cache, *new, None))
     for at in range(64):
-        ours, cache = extend(cache, *(x[:, at : at + 1] for x in (q, k, v)))
-    full = attend.attend(params, {}, q, k, v, Causal())[0][:, -1:]
+        new = (x[:, at : at + 1] for x in (q, k, v))
+        ours, cache = extended(attend, params, cache, *new, None)
+    full = attended(attend, params, q, k, v, Causal())[:, -1:]
     assert ours.dtype == full.dtype == jnp.bfloat16
     np.testing.assert_allclose(*(np.asarray(x, "float32") for x in (ours, full)), rtol=2**-7)
 
@@ -124,7 +146,7 @@ def test_a_cache_that_grows_loses_no_key_that_it_has_begun(kernel, stride):
             cache or empty,
         )
         new = (x[:, first:room] for x in (Q, K, V))
-        ours, cache = attend.extend(params_of(attend), {}, cache, *new, None)
+        ours, cache = extended(attend, params_of(attend), cache, *new, None)
         np.testing.assert_allclose(ours, full[:, first:room], atol=1e-5)
         first = room
 
@@ -138,14 +160,16 @@ def test_the_cache_holds_a_third():
 def test_fewer_heads_of_keys_are_repeated_by_the_layer():
     layer = MultiHead(heads=4, kv_heads=2, attend=Compressed())
     x_BTM = normal(2, 7, 8)
-    variables = layer.init(jax.random.key(0), x_BTM)
-    assert layer.apply(variables, x_BTM, mask=Causal()).shape == x_BTM.shape
+    out_BTM, _ = jax.jit(functools.partial(layer.init_with_output, mask=Causal()))(
+        jax.random.key(0), x_BTM
+    )
+    assert out_BTM.shape == x_BTM.shape
 
 
 def test_dropout_is_of_training_alone():
     attend = Compressed(dropout_rate=0.5)
     outs = [
-        attend.attend(params_of(attend), {}, Q, K, V, None, rng=rng)[0]
+        attended(attend, params_of(attend), Q, K, V, None, rng)
         for rng in (None, jax.random.key(0), jax.random.key(1))
     ]
     np.testing.assert_array_equal(outs[0], out_of(Compressed()))

@@ -1,5 +1,7 @@
 """Longformer beside the laws: two sets of projections, what depends on its global tokens."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,12 @@ Q, K, V, X = normal(2, 9, 2, 4), normal(2, 9, 2, 4), normal(2, 9, 2, 3), normal(
 LONG = Longformer(left=1, right=2, first=1, positions=(4,))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def attended(attend, *inputs, **options):
+    return attend.attend(*inputs, **options)
+
+
+@functools.cache
 def params_of(attend):
     boxed, state = attend.init(jax.random.key(0), SIZES)
     assert state == {}
@@ -33,13 +41,13 @@ def params_of(attend):
 def test_global_rows_depend_on_their_own_projections_alone():
     params = params_of(LONG)
     mask = masks.Lengths(jnp.array([9, 6]))
-    out, _ = LONG.attend(params, {}, Q, K, V, mask, x_BTM=X)
-    others, _ = LONG.attend(params, {}, 2 * Q, K - 1, 3 * V, mask, x_BTM=X)
+    out, _ = attended(LONG, params, {}, Q, K, V, mask, x_BTM=X)
+    others, _ = attended(LONG, params, {}, 2 * Q, K - 1, 3 * V, mask, x_BTM=X)
     changed = np.any(np.asarray(out != others), axis=(0, 2, 3))
     np.testing.assert_array_equal(changed, [False, True, True, True, False, True, True, True, True])
     for name in ("global_query", "global_key", "global_value"):
         again = params | {name: jax.tree.map(lambda x: x + 1 + x**2, params[name])}
-        others, _ = LONG.attend(again, {}, Q, K, V, mask, x_BTM=X)
+        others, _ = attended(LONG, again, {}, Q, K, V, mask, x_BTM=X)
         changed = np.any(np.asarray(out != others), axis=(0, 2, 3))
         np.testing.assert_array_equal(changed, np.isin(np.arange(9), (0, 4)))
 
@@ -55,7 +63,7 @@ def test_the_matrix_weighs_the_layers_values_and_the_global_ones():
     of_layer, of_global = (
         jnp.einsum("BHQK,BKHE->BQHE", matrix_BHQK, values) for values in (V, global_BTHE)
     )
-    out, _ = LONG.attend(params, {}, Q, K, V, mask, x_BTM=X)
+    out, _ = attended(LONG, params, {}, Q, K, V, mask, x_BTM=X)
     np.testing.assert_allclose(out, jnp.where(chosen_T, of_global, of_layer), atol=1e-5)
 
 
@@ -64,8 +72,8 @@ def test_what_stands_in_padding_does_not_reach_the_parameters():
     real_BT1 = mask.padding(9, 9)[0][..., None]
 
     def grads(x):
-        loss = lambda params: LONG.attend(params, {}, Q, K, V, mask, x_BTM=x)[0].sum()  # noqa: E731
-        return jax.tree.leaves(jax.grad(loss)(params_of(LONG)))
+        loss = lambda params: attended(LONG, params, {}, Q, K, V, mask, x_BTM=x)[0].sum()  # noqa: E731
+        return jax.tree.leaves(jax.jit(jax.grad(loss))(params_of(LONG)))
 
     for clean, spoilt in zip(
         grads(jnp.where(real_BT1, X, 0)), grads(jnp.where(real_BT1, X, jnp.nan)), strict=True
@@ -76,7 +84,7 @@ def test_what_stands_in_padding_does_not_reach_the_parameters():
 def test_a_sequence_that_ends_before_its_global_token_has_none():
     attend = Longformer(left=2, right=2, first=0, positions=(4,))
     one = tuple(x[:, :1] for x in (Q, K, V))
-    out, _ = attend.attend(params_of(attend), {}, *one, None, x_BTM=X[:, :1])
+    out, _ = attended(attend, params_of(attend), {}, *one, None, x_BTM=X[:, :1])
     np.testing.assert_allclose(out, one[2], atol=1e-6)
 
 
@@ -93,18 +101,18 @@ def test_without_global_tokens_it_is_local():
     plain = Longformer(left=2, right=1, first=0)
     assert plain.init(jax.random.key(0), SIZES) == ({}, {})
     assert plain.abilities.causal == "exact"
-    ours, _ = plain.attend({}, {}, Q, K, V, masks.Causal())
-    theirs, _ = Local(2, 1).attend({}, {}, Q, K, V, masks.Causal())
+    ours, _ = attended(plain, {}, {}, Q, K, V, masks.Causal())
+    theirs, _ = attended(Local(2, 1), {}, {}, Q, K, V, masks.Causal())
     np.testing.assert_allclose(numbers(ours), numbers(theirs), atol=1e-6)
 
 
 def test_its_own_projections_are_in_the_module_and_are_trained():
     layer = MultiHead(heads=2, attend=LONG)
-    variables = layer.init(jax.random.key(0), X)
+    variables = jax.jit(layer.init)(jax.random.key(0), X)
     own = variables["params"]["own"]["learned"]
     assert set(own) == {"global_query", "global_key", "global_value"}
     assert own["global_key"]["kernel"].names == ("model", "heads", "head_size")
-    grads = jax.grad(lambda v: (layer.apply(v, X) ** 2).sum())(variables)
+    grads = jax.jit(jax.grad(lambda v: (layer.apply(v, X) ** 2).sum()))(variables)
     for leaf in jax.tree.leaves(grads["params"]["own"]["learned"]["global_value"]):
         assert np.abs(leaf).max() > 0
 

@@ -1,5 +1,6 @@
 """Monotonic attention beyond the laws: hard stops, noise in training, long sequences."""
 
+import functools
 import itertools
 
 import jax
@@ -25,6 +26,11 @@ K_LENGTHS_B = np.array([9, 6])
 MASK = Lengths(None, jnp.asarray(K_LENGTHS_B))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def attended(attend, *inputs, **options):
+    return attend.attend(*inputs, **options)
+
+
 def params_of(attend):
     params, _ = attend.init(jax.random.key(0), SIZES)
     gain = 4 * jnp.ones(3)  # so that some stop and some go on
@@ -46,7 +52,7 @@ def algorithm(params):
 
 def test_hard_is_the_papers_process():
     params = params_of(HARD)
-    out_BQHE, _ = HARD.attend(params, {}, Q, K, V, MASK)
+    out_BQHE, _ = attended(HARD, params, {}, Q, K, V, MASK)
     expected, stops = algorithm(params)
     np.testing.assert_allclose(out_BQHE, expected, atol=1e-6)
     # It moves on, stays where it is, and leaves the end behind.
@@ -57,10 +63,11 @@ def test_hard_is_the_papers_process():
 
 def test_hard_step_by_step_is_all_at_once():
     params = params_of(HARD)
-    full, _ = HARD.attend(params, {}, Q, K, V, MASK)
+    full, _ = attended(HARD, params, {}, Q, K, V, MASK)
     carry = HARD.start_cross(params, {}, SIZES, 2, 9, jnp.float32)
+    extend = jax.jit(HARD.extend_cross)
     for t in range(8):
-        ours, carry = HARD.extend_cross(params, {}, carry, Q[:, t : t + 1], K, V, MASK)
+        ours, carry = extend(params, {}, carry, Q[:, t : t + 1], K, V, MASK)
         np.testing.assert_allclose(ours, full[:, t : t + 1], atol=1e-6)
 
 
@@ -68,7 +75,7 @@ def test_training_is_by_the_expected_alignment_with_noise():
     params, rng = params_of(HARD), jax.random.key(0)
 
     def out(attend, rng=None):
-        return attend.attend(params, {}, Q, K, V, MASK, rng=rng)[0]
+        return attended(attend, params, {}, Q, K, V, MASK, rng=rng)[0]
 
     quiet, soft = Monotonic(noise=0.0, evaluation="hard"), Monotonic()
     np.testing.assert_array_equal(out(quiet, rng), out(soft))
@@ -80,9 +87,9 @@ def test_training_is_by_the_expected_alignment_with_noise():
 
 def test_hard_has_no_gradient_to_its_energies():
     def loss(q, v):
-        return (HARD.attend(params_of(HARD), {}, q, K, v, MASK)[0] ** 2).sum()
+        return (attended(HARD, params_of(HARD), {}, q, K, v, MASK)[0] ** 2).sum()
 
-    to_q, to_v = jax.grad(loss, argnums=(0, 1))(Q, V)
+    to_q, to_v = jax.jit(jax.grad(loss, argnums=(0, 1)))(Q, V)
     assert not np.any(to_q)
     assert np.any(to_v)
 
@@ -94,17 +101,16 @@ def test_nothing_vanishes_or_bursts_over_many_keys(offset):
     q, k, v = random(1, 40, 3, 4), random(1, 600, 3, 4, seed=1), random(1, 600, 3, 5, seed=2)
 
     def loss(params, q, k, v):
-        out_BQHE, _ = attend.attend(params, {}, q, k, v, None)
+        out_BQHE, _ = attended(attend, params, {}, q, k, v, None)
         return out_BQHE.sum(), out_BQHE
 
     params = params_of(attend)
-    (_, out_BQHE), grads = jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True)(
-        params, q, k, v
-    )
+    both = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True))
+    (_, out_BQHE), grads = both(params, q, k, v)
     for leaf in jax.tree.leaves((out_BQHE, grads)):
         assert np.isfinite(leaf).all()
     eye = jnp.eye(600)[None, :, None].repeat(3, 2)
-    w_BQHK, _ = attend.attend(params, {}, q, k, eye, None)
+    w_BQHK, _ = attended(attend, params, {}, q, k, eye, None)
     mass_BQH = np.asarray(w_BQHK.sum(-1))
     assert np.all(mass_BQH <= 1 + 1e-5)
     assert np.all(np.diff(mass_BQH, axis=1) <= 1e-5)  # what is lost does not come back
@@ -117,7 +123,7 @@ def test_it_never_goes_back():
     attend, far = Monotonic(offset=1.0), jnp.arange(600.0)[None, :, None, None]
     q, k = random(1, 40, 3, 4), random(1, 600, 3, 4, seed=1)
     v = jnp.broadcast_to(far, (1, 600, 3, 1))
-    place_BQH1, _ = attend.attend(params_of(attend), {}, q, k, v, None)
+    place_BQH1, _ = attended(attend, params_of(attend), {}, q, k, v, None)
     assert np.all(np.diff(place_BQH1, axis=1) >= -1e-3)
 
 

@@ -1,0 +1,269 @@
+"""Small faults that the tests must catch, each put into a copy of the tree by itself."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """A fault: one text that is replaced by another in one file, where it must occur once.
+
+    Attributes:
+      name: what is wrong, in a few words.
+      area: masks, kernels, variants, modules, decoding, data, training or storage.
+      path: the file, relative to the root.
+      right: the text as it is.
+      wrong: the text with the fault.
+      test: what pytest is given to find it: a file, a node id, or several separated by spaces.
+    """
+
+    name: str
+    area: str
+    path: str
+    right: str
+    wrong: str
+    test: str
+
+
+FAULTS = (
+    Fault(
+        name="padding of packed sequences sees padding",
+        area="masks",
+        path="attention/masks/padding.py",
+        right="return (q_segment == k_segment) & (k_segment != 0)",
+        wrong="return q_segment == k_segment",
+        test="tests/test_masks.py::test_dense_is_the_predicate",
+    ),
+    Fault(
+        name="after a full block the last block begins one block late",
+        area="masks",
+        path="attention/masks/blocks.py",
+        right="return jnp.maximum(jnp.asarray(self.lengths_B) - 1, 0) // self.size * self.size",
+        wrong="return jnp.asarray(self.lengths_B) // self.size * self.size",
+        test="tests/variants/test_bigbird.py::test_the_last_block_is_that_of_the_true_length",
+    ),
+    Fault(
+        name="near keys of a strided pattern count again among its columns",
+        area="masks",
+        path="attention/masks/strided.py",
+        right="columns = Part(~near if self.local else Everything(), order,",
+        wrong="columns = Part(Everything(), order,",
+        test='tests/kernels/test_sparse.py -k "test_equal_to_the_reference and strided"',
+    ),
+    Fault(
+        name="scores of a cached step are not divided by sqrt(D)",
+        area="kernels",
+        path="attention/kernels/step.py",
+        right="s_BGXK.reshape(batch, groups, q_len, shared, k_len) / math.sqrt(size)",
+        wrong="s_BGXK.reshape(batch, groups, q_len, shared, k_len)",
+        test="tests/variants/test_softmax.py::test_cached_decoding_is_the_full_pass",
+    ),
+    Fault(
+        name="slots of a ring are taken for a position one later",
+        area="kernels",
+        path="attention/kernels/cache.py",
+        right="last_B1 = index_B[:, None] - 1",
+        wrong="last_B1 = index_B[:, None]",
+        test='tests/laws/test_decoding.py -k "step_by_step and local-decoder-all"',
+    ),
+    Fault(
+        name="an edge that is given twice counts twice",
+        area="kernels",
+        path="attention/kernels/edges.py",
+        right="return Pairs(q_BP, k_BP, new_BP & (q_BP < nodes))",
+        wrong="return Pairs(q_BP, k_BP, q_BP < nodes)",
+        test="tests/kernels/test_edges.py::test_pairs_are_in_order_and_count_once",
+    ),
+    Fault(
+        name="a bias that is broadcast has the gradient of its last tile alone",
+        area="kernels",
+        path="attention/biases.py",
+        right="new = old + _summed_to(ds_BHQK, sizes).astype(old.dtype)",
+        wrong="new = _summed_to(ds_BHQK, sizes).astype(old.dtype)",
+        test="tests/test_biases.py::test_the_gradient_by_tile_is_that_of_the_whole",
+    ),
+    Fault(
+        name="the performer's keys are damped by all of their squared norm, not by half",
+        area="variants",
+        path="attention/variants/performer.py",
+        right="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True) / 2",
+        wrong="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True)",
+        test='tests/laws/test_equation.py -k "every_size_of_head and performer-encoder"',
+    ),
+    Fault(
+        name="centroids of clusters move in evaluation too",
+        area="variants",
+        path="attention/variants/routing.py",
+        right="        if rng is not None:\n"
+        '            state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
+        wrong='        state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
+        test="tests/variants/test_routing.py::test_centroids_move_in_training_alone",
+    ),
+    Fault(
+        name="keys of padding are projected among the others",
+        area="variants",
+        path="attention/variants/linformer.py",
+        right="q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
+        wrong="q_BQHD, _, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
+        test='tests/laws/test_padding.py -k "what_stands and linformer-none-encoder-lengths"',
+    ),
+    Fault(
+        name="the update gate of a GRU is the other way round",
+        area="variants",
+        path="attention/variants/gru.py",
+        right="return (z_NBR * h_NBR + (1 - z_NBR) * new_NBR,)",
+        wrong="return ((1 - z_NBR) * h_NBR + z_NBR * new_NBR,)",
+        test='tests/laws/test_equation.py -k "every_size_of_head and gru-encoder"',
+    ),
+    Fault(
+        name="Sinkhorn's iterations divide rows twice and columns never",
+        area="variants",
+        path="attention/kernels/permutations.py",
+        right="return kept(s_BHNJ - jax.nn.logsumexp(s_BHNJ, axis=2, keepdims=True)), None",
+        wrong="return kept(s_BHNJ - jax.nn.logsumexp(s_BHNJ, axis=3, keepdims=True)), None",
+        test="tests/variants/test_sinkhorn.py::test_columns_sum_to_one_and_rows_nearly",
+    ),
+    Fault(
+        name="global tokens are not seen from beyond the window",
+        area="variants",
+        path="attention/variants/longformer.py",
+        right="near = mask & windows.pattern(self, also=chosen.keys())",
+        wrong="near = mask & windows.pattern(self)",
+        test='tests/laws/test_equation.py -k "every_size_of_head and longformer-encoder"',
+    ),
+    Fault(
+        name="padding counts in a batch's mean and variance",
+        area="modules",
+        path="attention/modules/batch_norm.py",
+        right="count = real_BT.sum()",
+        wrong="count = real_BT.size",
+        test="tests/modules/test_batch_norm.py::test_in_training_by_the_real_tokens",
+    ),
+    Fault(
+        name="what attention lacks to a sum of one is neither copied nor generated",
+        area="modules",
+        path="attention/modules/copying.py",
+        right="log_generate_BT1 = _log_add(log_generate_BT1, log_copy_BT1, lacking_BT1)",
+        wrong="log_generate_BT1 = _log_add(log_generate_BT1, log_copy_BT1, 0 * lacking_BT1)",
+        test="tests/modules/test_copying.py::test_equal_to_the_papers_equations",
+    ),
+    Fault(
+        name="a token that is decoded stands one position late",
+        area="modules",
+        path="attention/models/transformer.py",
+        right='pos_B1 = cache["pos_B"][:, None]',
+        wrong='pos_B1 = cache["pos_B"][:, None] + 1',
+        test="tests/models/test_transformer.py::test_cached_decoding_is_the_full_pass",
+    ),
+    Fault(
+        name="before a sublayer the residual is normalised too",
+        area="modules",
+        path="attention/modules/layers.py",
+        right="return x_BTM + self.drop(f(normalised(self.normalise, x_BTM, real_BT)))",
+        wrong="return (x := normalised(self.normalise, x_BTM, real_BT)) + self.drop(f(x))",
+        test="tests/models/test_transformer.py::test_equal_to_the_papers_equations",
+    ),
+    Fault(
+        name="a search forgets the penalty ahead, and stops before a longer sequence wins",
+        area="decoding",
+        path="attention/decoding/beam.py",
+        right="best_B / jnp.maximum(penalty_T[t + 1], penalty_T[rows.limit_B])",
+        wrong="best_B / penalty_T[t + 1]",
+        test="tests/decoding/test_beam.py::test_equals_a_search_that_never_stops_early",
+    ),
+    Fault(
+        name="the token that completes a nucleus is left out",
+        area="decoding",
+        path="attention/decoding/sample.py",
+        right="before_BK = jnp.cumsum(prob_BK, axis=-1) - prob_BK",
+        wrong="before_BK = jnp.cumsum(prob_BK, axis=-1)",
+        test="tests/decoding/test_sample.py::test_frequencies",
+    ),
+    Fault(
+        name="hypotheses and references are swapped",
+        area="decoding",
+        path="attention/evaluation/scores.py",
+        right="metric.corpus_score(list(hypotheses), [list(references)])",
+        wrong="metric.corpus_score(list(references), [list(hypotheses)])",
+        test="tests/evaluation/test_scores.py -k paired_bootstrap_tells_a_worse_system",
+    ),
+    Fault(
+        name="an epoch lacks the last example of each bucket",
+        area="data",
+        path="attention/data/batches.py",
+        right="(len(members[n]) * p // self._counts[n] for p in (place, place + 1))",
+        wrong="((len(members[n]) - 1) * p // self._counts[n] for p in (place, place + 1))",
+        test="tests/data/test_batches.py::test_an_epoch_holds_every_example_once",
+    ),
+    Fault(
+        name="a target as long as its bucket goes to a longer one",
+        area="data",
+        path="attention/data/buckets.py",
+        right="(source_lengths <= source) & (target_lengths <= target)",
+        wrong="(source_lengths <= source) & (target_lengths < target)",
+        test="tests/data/test_buckets.py::test_assign_takes_the_smallest_that_fits",
+    ),
+    Fault(
+        name="a sentence that is cut loses its eos",
+        area="data",
+        path="attention/data/examples.py",
+        right="np.append(encoded[index][: max_length - 1], np.int32(EOS))",
+        wrong="encoded[index][:max_length]",
+        test="tests/data/test_examples.py::test_sources_are_cut_and_keep_their_eos",
+    ),
+    Fault(
+        name="the warmup begins one update late, from nothing",
+        area="training",
+        path="attention/training/schedules.py",
+        right="s = jnp.asarray(count, jnp.float32) + 1",
+        wrong="s = jnp.asarray(count, jnp.float32)",
+        test="tests/training/test_schedules.py::test_the_papers_rates",
+    ),
+    Fault(
+        name="gradients that are accumulated are divided twice",
+        area="training",
+        path="attention/training/step.py",
+        right="lambda g: g * scale.astype(g.dtype), grads",
+        wrong="lambda g: g * scale.astype(g.dtype) / accumulate, grads",
+        test="tests/training/test_step.py::test_four_microbatches_equal_the_whole_batch",
+    ),
+    Fault(
+        name="what is predicted for a position is read one position early",
+        area="training",
+        path="attention/training/noise.py",
+        right="chosen = jnp.roll(self.mix.choose(logits_BTV, rng=rng_mix), 1, axis=1)",
+        wrong="chosen = self.mix.choose(logits_BTV, rng=rng_mix)",
+        test="tests/training/test_noise.py::test_rate_1_reads_the_first_pass_shifted",
+    ),
+    Fault(
+        name="padding has a smoothed loss as tokens have",
+        area="training",
+        path="attention/tasks/translation.py",
+        right="target_BT, target_BT != PAD, label_smoothing=self.label_smoothing",
+        wrong="target_BT, target_BT >= PAD, label_smoothing=self.label_smoothing",
+        test="tests/tasks/test_translation.py -k the_loss_is_the_smoothed_cross_entropy",
+    ),
+    Fault(
+        name="the optimiser begins anew where a checkpoint is read",
+        area="storage",
+        path="attention/training/checkpoints.py",
+        right='tree = self._arrays.restore(self._steps.path(step) / "state", abstract)\n',
+        wrong='tree = self._arrays.restore(self._steps.path(step) / "state", abstract)\n'
+        '        tree["opt_state"] = jax.tree.map(jax.numpy.zeros_like, tree["opt_state"])\n',
+        test="tests/training/test_loop.py::test_a_resumed_run_is_the_same_run",
+    ),
+    Fault(
+        name="checksums of files are worked out and not compared",
+        area="storage",
+        path="attention/training/seals.py",
+        right="for name in both if _digest(directory / name) != sums[name]]",
+        wrong="for name in both if _digest(directory / name) is None]",
+        test="tests/training/test_seals.py::test_any_flipped_bit_is_found_and_its_file_named",
+    ),
+    Fault(
+        name="a run that resumes loses the metrics of the step it resumes from",
+        area="storage",
+        path="attention/training/logs.py",
+        right='if (entry["step"] or 0) <= step]',
+        wrong='if (entry["step"] or 0) < step]',
+        test="tests/training/test_logs.py::test_resuming_drops_later_steps_and_a_torn_line",
+    ),
+)
