@@ -87,7 +87,7 @@ def uninterrupted(tiny, launched, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kills", "steps"),
     [
-        pytest.param(4, 60, marks=pytest.mark.slow),
+        pytest.param(3, 60, marks=pytest.mark.slow),
         pytest.param(20, 300, marks=pytest.mark.long),
     ],
 )

@@ -17,7 +17,7 @@ from tests.laws.cases import CASES
 QUICK = ("softmax-small-tiles",)
 NAMES = sorted((case.name for case in CASES), key=len, reverse=True)
 EVERY_SETTING = ("test_what_is_not_declared_is_refused",)  # these compile nothing
-EVERY_PLACE = ("test_equal_to_the_paper", "test_linear_in_the_values", "test_multiply_adds")
+EVERY_PLACE = ("test_equal_to_the_paper",)
 
 
 def case_of(item: pytest.Item) -> str | None:

@@ -199,7 +199,7 @@ def draw(
     shape = Shape(batch, heads, q_len, k_len, one=place != "cross")
 
     def normal(*axes: int) -> jax.Array:
-        return jnp.asarray(random.normal(size=axes), dtype)
+        return jnp.asarray(random.normal(size=axes).astype(jnp.dtype(dtype)))
 
     if case.module is not None:
         inputs = {"x": normal(batch, q_len, sizes.model_size)}
@@ -259,7 +259,7 @@ def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
     random = np.random.default_rng(7)
 
     def noisy(x: jax.Array) -> jax.Array:
-        return x + 0.2 * jnp.asarray(random.normal(size=x.shape), x.dtype)
+        return jnp.asarray(np.asarray(x) + 0.2 * random.normal(size=x.shape).astype(x.dtype))
 
     variables = dict(initialised(case, sizes))
     variables["params"] = jax.tree.map(noisy, variables["params"])
@@ -284,7 +284,7 @@ def sizes_of(case: Case) -> strategies.SearchStrategy[Sizes]:
 
 def numbers(x: Any) -> np.ndarray:
     """As float64, so that NumPy compares any dtype."""
-    return np.asarray(jnp.asarray(x, "float32") if x.dtype != "float64" else x, np.float64)
+    return np.asarray(x).astype(np.float64)
 
 
 def assert_close(ours: Any, theirs: Any, tolerance: float) -> None:

@@ -209,7 +209,7 @@ def _fresh():
     forget_traces()
 
 
-@pytest.mark.slow
+@pytest.mark.long  # each compiles its law twice; `make mutants` has others, over all of the code
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_law_catches_it(mutant, monkeypatch):
     mutant.law()  # the right code passes
