@@ -116,7 +116,7 @@ $(shell [ -e $(STAMP) ] || exit 0; \
     echo 'it was made in another folder')
 endef
 
-$(STAMP): $(REQUIREMENTS) pyproject.toml $(if $(STALE),stale)
+$(STAMP): $(wildcard $(REQUIREMENTS)) pyproject.toml $(if $(STALE),stale)
 	$(if $(PROBLEM),$(error $(PROBLEM)))
 	@echo "Setting up $(VENV) from $(REQUIREMENTS) (once; about 1.3 GB, a minute or two) ..."
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
