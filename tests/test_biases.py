@@ -70,6 +70,7 @@ BIASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", BIASES.values(), ids=BIASES)
 def test_the_gradient_by_tile_is_that_of_the_whole(make):
     random = np.random.default_rng(0)

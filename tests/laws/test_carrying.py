@@ -70,6 +70,7 @@ LAYERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: repr(layer.attend))
 @pytest.mark.parametrize("points", [False, True])
 def test_beams_ask_one_memory_and_may_be_reordered(layer, points):
