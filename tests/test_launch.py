@@ -450,12 +450,12 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
 @pytest.mark.parametrize(
     "places",
     [
-        "encoder=bigbird,decoder=local",
         "encoder=graph,decoder=fixed",
         # tests/models/test_places.py has them all, without the command line.
         *(
             pytest.param(places, marks=pytest.mark.long)
             for places in (
+                "encoder=bigbird,decoder=local",
                 "encoder=longformer,decoder=longformer",
                 "encoder=global,decoder=per_head",
                 "encoder=axial,decoder=grid",

@@ -13,6 +13,8 @@ from attention import attentions, schema, starting, trained, workdir
 from attention.training.logs import read_metrics
 from tests.test_launch import contents, mistake
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 RISK = [
     "--config.train.schedule=constant",
     "--config.train.warmup=1",
@@ -55,7 +57,6 @@ def test_it_begins_with_parameters_and_vocabulary(launched, tiny, trained_run, s
     assert starting.load(config, run) is None
 
 
-@pytest.mark.slow
 def test_minimum_risk_resumes_bit_for_bit(launched, tiny, source, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = [*tiny, source, *RISK]

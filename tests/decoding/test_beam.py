@@ -9,6 +9,8 @@ import pytest
 
 from attention.decoding import beam_search, greedy
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 PAD, EOS, BOS = 0, 1, 3
 TOKENS = {"bos": BOS, "eos": EOS, "pad": PAD}
 PENALTIES = [0.0, 0.6, 1.0, 2.5, -0.5]
@@ -31,6 +33,11 @@ def search(model, names_B, limit_B, alpha, beams=4, length=LENGTH, nbest=None):
         nbest=nbest,
         **TOKENS,
     )
+
+
+@functools.partial(jax.jit, static_argnames=("step", "batch", "beams", "max_length", "nbest"))
+def compiled(step, cache, length_penalty, **options):
+    return beam_search(step, cache, length_penalty=length_penalty, **options, **TOKENS)
 
 
 def score(log_prob, length, alpha):
@@ -156,6 +163,7 @@ SHORT_OR_LONG = {
     6: {7: 1.0},
     7: {EOS: 1.0},
 }
+short_or_long = chain(SHORT_OR_LONG)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +171,7 @@ SHORT_OR_LONG = {
     [(-1.0, [4, EOS]), (0.0, [4, EOS]), (0.6, [5, 6, 7, EOS]), (1.0, [5, 6, 7, EOS])],
 )
 def test_the_length_penalty_changes_the_ranking(alpha, best):
-    found = beam_search(
-        chain(SHORT_OR_LONG), {}, batch=1, beams=3, max_length=12, length_penalty=alpha, **TOKENS
-    )
+    found = compiled(short_or_long, {}, alpha, batch=1, beams=3, max_length=12)
     assert found.tokens_BNT[0, 0, : len(best)].tolist() == best
     log_prob = np.log({2: 0.3, 4: 0.28}[len(best)])
     np.testing.assert_allclose(found.log_probs_BN[0, 0], log_prob, rtol=1e-5)
@@ -174,7 +180,7 @@ def test_the_length_penalty_changes_the_ranking(alpha, best):
 
 def test_a_finished_sequence_outlives_better_unfinished_ones():
     paths = {BOS: {EOS: 0.04, 4: 0.5, 5: 0.46}, 4: {4: 0.5, 5: 0.5}, 5: {4: 0.5, 5: 0.5}}
-    found = beam_search(chain(paths), {}, batch=1, beams=2, max_length=6, **TOKENS)
+    found = compiled(chain(paths), {}, 0.6, batch=1, beams=2, max_length=6)
     assert found.tokens_BNT[0, 0].tolist() == [EOS, 0, 0, 0, 0, 0]
     assert found.lengths_BN[0].tolist() == [1, 6]  # the place left goes to an unfinished one
     np.testing.assert_allclose(found.log_probs_BN[0, 0], np.log(0.04), rtol=1e-5)
@@ -182,7 +188,7 @@ def test_a_finished_sequence_outlives_better_unfinished_ones():
 
 def test_all_sequences_may_end_before_the_limit():
     paths = {BOS: {4: 0.7, EOS: 0.3}, 4: {EOS: 1.0}}
-    found = beam_search(chain(paths), {}, batch=1, beams=4, max_length=6, **TOKENS)
+    found = compiled(chain(paths), {}, 0.6, batch=1, beams=4, max_length=6)
     assert found.lengths_BN[0].tolist() == [2, 1, 0, 0]
     assert (found.tokens_BNT[0, 2:] == PAD).all()
     assert (found.scores_BN[0, 2:] == -np.inf).all()
@@ -196,7 +202,7 @@ def test_a_row_without_any_allowed_token_harms_no_other(table_model):
         first_B1 = (jnp.arange(len(token_B)) < 3)[:, None]
         return jnp.where(first_B1, -jnp.inf, logits_BV), cache
 
-    found = beam_search(step, model.cache([1, 2]), batch=2, beams=3, max_length=LENGTH, **TOKENS)
+    found = compiled(step, model.cache([1, 2]), 0.6, batch=2, beams=3, max_length=LENGTH)
     assert (found.scores_BN[0] == -np.inf).all()
     assert (found.lengths_BN[0] == 0).all()
     alone = search(model, [2], None, 0.6, beams=3)
@@ -213,7 +219,7 @@ def test_stops_once_no_result_can_change(nbest, most):
         jax.debug.callback(lambda: steps.append(1))
         return chained(cache, token_B)
 
-    found = beam_search(step, {}, batch=1, beams=4, nbest=nbest, max_length=40, **TOKENS)
+    found = compiled(step, {}, 0.6, batch=1, beams=4, nbest=nbest, max_length=40)
     jax.effects_barrier()
     assert found.lengths_BN[0, 0] == 1
     assert len(steps) <= most
@@ -228,9 +234,7 @@ def test_a_late_sequence_wins_after_many_have_finished(alpha):
     for token in range(4, last):
         paths[token] = {EOS: 0.05, token + 1: 0.95}
     paths[last] = {EOS: 1.0}
-    found = beam_search(
-        chain(paths, 16), {}, batch=1, beams=2, max_length=20, length_penalty=alpha, **TOKENS
-    )
+    found = compiled(chain(paths, 16), {}, alpha, batch=1, beams=2, max_length=20)
     ends = [(token - 3, token) for token in range(3, last + 1)]
     log_probs = {
         before + 1: np.log(np.prod([paths[t].get(t + 1, 0.7) for t in range(3, token)] or [1.0]))
@@ -257,10 +261,8 @@ def test_a_step_may_close_over_what_beams_share(table_model):
         return logits_RV + cache["bonus"], {**cache, "model": after}
 
     sizes = {"batch": 2, "beams": 3, "max_length": 6}
-    closed = beam_search(step, model.cache([1, 2]), **sizes, **TOKENS)
-    carried = beam_search(
-        wide, {"model": model.cache([1, 2]), "bonus": bonus_BV}, **sizes, **TOKENS
-    )
+    closed = compiled(step, model.cache([1, 2]), 0.6, **sizes)
+    carried = compiled(wide, {"model": model.cache([1, 2]), "bonus": bonus_BV}, 0.6, **sizes)
     np.testing.assert_array_equal(closed.tokens_BNT, carried.tokens_BNT)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from attention.decoding import Sampler, beam_search, greedy, sample
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 PAD, EOS, BOS = 0, 1, 3
 TOKENS = {"bos": BOS, "eos": EOS, "pad": PAD}
 LENGTH, VOCABULARY, STATES = 37, 11, 97

@@ -30,6 +30,7 @@ from attention.masks import (
     RandomBlocks,
     Strided,
     Window,
+    as_mask,
 )
 from attention.masks.parts import Part, Run
 from attention.masks.trees import pytree
@@ -63,23 +64,45 @@ MASKS = {
     "everything": None,
 }
 QUICK = ("dilated and narrow", "random blocks", "by head")
+# These have what differs by batch element, head or part; the rest is much alike.
+APART = ("dilated", "bigbird", "by head", "an array", "last block", "longformer", "nothing is seen",
+         "everything", "columns", "grid in order", "fixed")  # fmt: skip
 each_mask = pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MASKS]
 )
 
 
-def made(kernel, mask, q_len=96, k_len=96, batch=2, heads=3, bias=None, dtype="float32", **options):
-    """Outputs and gradients of a kernel, from the same inputs whatever the kernel and the mask."""
-    random, shapes = np.random.default_rng(0), ((q_len, 8), (k_len, 8), (k_len, 5))
-    qkv = [jnp.asarray(random.normal(size=(batch, n, heads, d)), dtype) for n, d in shapes]
-    weight = jnp.asarray(random.normal(size=(batch, q_len, heads, 5)), dtype)
+def gradients(kernel, mask, weight, q, k, v, bias, **options):
+    """By q, k, v and a bias, and the outputs."""
 
     def loss(q, k, v, bias):
         out = softmax_attention(q, k, v, mask, bias=bias, kernel=kernel, **options)
         return (out * weight).sum(), out
 
     wanted = (0, 1, 2) if bias is None else (0, 1, 2, 3)
-    return jax.tree.leaves(jax.jit(jax.grad(loss, wanted, has_aux=True))(*qkv, bias))
+    return jax.grad(loss, wanted, has_aux=True)(q, k, v, bias)
+
+
+# Given what is seen as an array: one program for all masks.
+by_reference = jax.jit(functools.partial(gradients, "reference"), static_argnames="dropout_rate")
+
+
+def seen(mask, batch, heads, q_len, k_len):
+    dense = jax.jit(lambda: as_mask(mask).dense(q_len, k_len))()
+    return np.broadcast_to(dense, (batch, heads, q_len, k_len))
+
+
+def made(kernel, mask, q_len=96, k_len=96, batch=2, heads=3, bias=None, dtype="float32", **options):
+    """Outputs and gradients of a kernel, from the same inputs whatever the kernel and the mask."""
+    random, shapes = np.random.default_rng(0), ((q_len, 8), (k_len, 8), (k_len, 5))
+    dtype = jnp.dtype(dtype)
+    qkv = [random.normal(size=(batch, n, heads, d)).astype(dtype) for n, d in shapes]
+    weight = random.normal(size=(batch, q_len, heads, 5)).astype(dtype)
+    if kernel == "reference":
+        see = seen(mask, batch, heads, q_len, k_len)
+        return jax.tree.leaves(by_reference(see, weight, *qkv, bias, **options))
+    run = jax.jit(functools.partial(gradients, kernel, mask, weight, **options))
+    return jax.tree.leaves(run(*qkv, bias))
 
 
 def both(mask, *lengths, **options):
@@ -100,7 +123,16 @@ def assert_equal(ours, theirs, tolerance=1e-5):
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
 
 
-@each_mask
+# A mask that is long here is tried in many cells below.
+@pytest.mark.parametrize(
+    "name",
+    [
+        n
+        if n in QUICK
+        else pytest.param(n, marks=pytest.mark.slow if n in APART else pytest.mark.long)
+        for n in MASKS
+    ],
+)
 def test_equal_to_the_reference(name):
     assert_equal(made("sparse", MASKS[name]), expected(name))
 
@@ -114,11 +146,6 @@ def small_cells():
 @each_mask
 def test_many_cells(name, small_cells):
     assert_equal(made("sparse", MASKS[name]), expected(name))
-
-
-# These have what differs by batch element, head or part; the rest is much alike.
-APART = ("dilated", "bigbird", "by head", "an array", "last block", "longformer", "nothing is seen",
-         "everything", "columns", "grid in order", "fixed")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -76,18 +76,21 @@ def told_of(decoder):
 
 
 def variables_of(model):
-    """Random parameters by NumPy; an init is compiled only where the model carries a state."""
+    """Random parameters, and a state of normal numbers and of counts of zero, without an init."""
     init = functools.partial(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT)
     abstract = nn.meta.unbox(jax.eval_shape(init))
     random = np.random.default_rng(0)
 
     def fill(path, a):
-        one = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
-        return jnp.asarray(one + 0.3 * random.normal(size=a.shape), a.dtype)
+        if not jnp.issubdtype(a.dtype, jnp.floating):
+            return np.zeros(a.shape, a.dtype)
+        name = jax.tree_util.keystr(path)
+        drawn = random.normal(size=a.shape).astype(a.dtype)
+        if not name.startswith("['params']"):
+            return drawn
+        return np.asarray(("scale" in name) + 0.3 * drawn, a.dtype)
 
-    params = jax.tree_util.tree_map_with_path(fill, abstract["params"])
-    state = nn.meta.unbox(jax.jit(init)()) if set(abstract) > {"params"} else {}
-    return state | {"params": params}
+    return jax.tree_util.tree_map_with_path(fill, abstract)
 
 
 def check(model):
@@ -120,18 +123,20 @@ def check(model):
 
     grads, logits_BTV = grads_and_logits(variables["params"], TARGET_BT)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+        leaf = np.asarray(leaf)
         assert np.isfinite(leaf).all(), path
         # Adding one number to all keys of a head changes no weight.
         key_bias = jax.tree_util.keystr(path).endswith("['key']['bias']")
         assert key_bias or np.any(leaf), path
     with told_of(model.decoder):
         steps_TBV = by_steps(variables)
-    for t, logits_BV in enumerate(steps_TBV[:, :2]):
-        real_B = np.asarray(TARGET_BT[:, t] != 0)
+    for t, logits_BV in enumerate(np.asarray(steps_TBV)[:, :2]):
+        real_B = np.asarray(TARGET_BT)[:, t] != 0
         if model.decoder.abilities.causal != "exact":  # later tokens change what is selected
             prefix_BT = np.where(np.arange(TARGET_BT.shape[1]) <= t, TARGET_BT, 0)
             _, logits_BTV = grads_and_logits(variables["params"], prefix_BT)
-        np.testing.assert_allclose(logits_BV[real_B], logits_BTV[real_B, t], atol=1e-5)
+        full_BV = np.asarray(logits_BTV)[real_B, t]
+        np.testing.assert_allclose(logits_BV[real_B], full_BV, atol=1e-5)
 
 
 TOGETHER = [

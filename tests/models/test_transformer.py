@@ -37,8 +37,8 @@ FORMS = {
 }
 each_form = pytest.mark.parametrize("form", FORMS)
 
-SOURCE_BS = jnp.array([[4, 5, 6, 7, 1], [8, 9, 1, 0, 0]])
-TARGET_BT = jnp.array([[3, 5, 4, 0, 0, 0], [3, 10, 9, 8, 7, 6]])
+SOURCE_BS = np.array([[4, 5, 6, 7, 1], [8, 9, 1, 0, 0]], np.int32)
+TARGET_BT = np.array([[3, 5, 4, 0, 0, 0], [3, 10, 9, 8, 7, 6]], np.int32)
 REAL_BT = TARGET_BT != 0
 
 
@@ -83,7 +83,8 @@ def test_equal_to_the_papers_equations(form):
     reference = NumpyTransformer(
         variables_of(model)["params"], layers=model.layers, **FORMS[form][1]
     )
-    for source_S, target_T, logits_TV in zip(SOURCE_BS, TARGET_BT, logits_BTV, strict=True):
+    rows = zip(SOURCE_BS, TARGET_BT, np.asarray(logits_BTV), strict=True)
+    for source_S, target_T, logits_TV in rows:
         source_S, target_T = source_S[source_S != 0], target_T[target_T != 0]
         theirs_TV = reference.logits(source_S, target_T)
         np.testing.assert_allclose(logits_TV[: len(target_T)], theirs_TV, atol=1e-5, rtol=1e-5)
@@ -129,20 +130,22 @@ def test_parameters_carry_the_names_of_their_axes():
 @each_form
 def test_later_target_tokens_change_nothing(form):
     full = run(model_of(form))
-    plain = full(SOURCE_BS, TARGET_BT)
+    plain = np.asarray(full(SOURCE_BS, TARGET_BT))
     for i in range(5):
-        other_BT = jnp.where((jnp.arange(6) > i)[None] & REAL_BT, 11 - TARGET_BT, TARGET_BT)
+        other_BT = np.where((np.arange(6) > i)[None] & REAL_BT, 11 - TARGET_BT, TARGET_BT)
         assert np.any(other_BT != TARGET_BT)
-        ours = full(SOURCE_BS, other_BT)
+        ours = np.asarray(full(SOURCE_BS, other_BT))
         np.testing.assert_array_equal(ours[:, : i + 1], plain[:, : i + 1])
         assert np.any(ours[1, i + 1 :] != plain[1, i + 1 :])
 
 
 def test_each_source_token_matters_to_each_logit():
     full = run(model_of())
-    plain = full(SOURCE_BS, TARGET_BT)
+    plain = np.asarray(full(SOURCE_BS, TARGET_BT))
     for s in range(5):
-        ours = full(SOURCE_BS.at[0, s].set(10), TARGET_BT)
+        source_BS = SOURCE_BS.copy()
+        source_BS[0, s] = 10
+        ours = np.asarray(full(source_BS, TARGET_BT))
         assert np.all(np.any(ours[0, :3] != plain[0, :3], axis=-1))
         np.testing.assert_array_equal(ours[1], plain[1])
 
@@ -151,7 +154,8 @@ def test_each_source_token_matters_to_each_logit():
 def test_more_padding_changes_nothing(form):
     full = run(model_of(form))
     plain = full(SOURCE_BS, TARGET_BT)
-    more = full(*(jnp.pad(x, ((0, 1), (0, 3))) for x in (SOURCE_BS, TARGET_BT)))
+    more = full(*(np.pad(x, ((0, 1), (0, 3))) for x in (SOURCE_BS, TARGET_BT)))
+    more = np.asarray(more)
     assert np.isfinite(more).all()  # the added sentence is nothing but padding
     where = np.asarray(REAL_BT)[..., None]
     # A product of matrices rounds otherwise with more rows: logits up to 3 differ by 2e-6, and in
@@ -182,19 +186,19 @@ def test_nan_in_padding_stays_there(form, dtype):
 
     random = np.random.default_rng(0)
     inputs = [
-        (jnp.asarray(random.normal(size=(*real.shape, 8)), dtype), real[..., None])
+        (random.normal(size=(*real.shape, 8)).astype(jnp.dtype(dtype)), real[..., None])
         for real in (REAL_BT, source_real_BS)
     ]
     plain_grads, plain = grad(*(x for x, _ in inputs))
-    grads, logits_BTV = grad(*(jnp.where(real, x, jnp.nan) for x, real in inputs))
+    grads, logits_BTV = grad(*(np.where(real, x, np.nan).astype(x.dtype) for x, real in inputs))
     np.testing.assert_array_equal(logits_BTV, plain)
     for ours, theirs in zip(jax.tree.leaves(grads), jax.tree.leaves(plain_grads), strict=True):
         ours, theirs = np.asarray(ours, np.float32), np.asarray(theirs, np.float32)
         assert np.isfinite(ours).all()
         np.testing.assert_array_equal(ours, theirs)
     for ours, (_, real) in zip(grads[1:], inputs, strict=True):
-        assert not np.any(np.where(real, 0, ours))
-        assert np.any(ours)
+        assert not np.any(np.where(real, 0, np.asarray(ours)))
+        assert np.any(np.asarray(ours))
 
 
 @functools.cache
@@ -215,7 +219,7 @@ def decoder(model):
     return decode
 
 
-TOKENS_BT = jnp.array([[3, 5, 4, 6, 9, 7], [3, 10, 9, 8, 7, 6]])
+TOKENS_BT = np.array([[3, 5, 4, 6, 9, 7], [3, 10, 9, 8, 7, 6]], np.int32)
 
 
 @each_form
@@ -236,7 +240,7 @@ def test_a_cache_that_grows_is_the_full_pass():
         cache = run(model)(cache, length=last, method="grow")
         out, cache = decoder(model)(memory, cache, TOKENS_BT[:, first:last])
         outs.append(out)
-    ours = jnp.concatenate(outs, axis=1)
+    ours = np.concatenate(outs, axis=1)
     np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
 
 
@@ -244,13 +248,15 @@ def test_a_cache_that_grows_is_the_full_pass():
 def test_beams_share_the_memory_and_may_be_reordered(form):
     model = model_of(form)
     memory, cache = run(model)(SOURCE_BS, length=6, method="start")
-    cache = jax.tree.map(lambda x: jnp.repeat(x, 3, axis=0), cache)
-    first = jnp.array([[3, 4], [3, 5], [3, 6], [3, 7], [3, 8], [3, 9]])
-    second = jnp.array([[10, 4], [9, 5], [8, 6], [7, 8], [6, 7], [5, 10]])
-    order = jnp.array([2, 0, 0, 4, 5, 4])  # within each sentence
+    cache = jax.tree.map(lambda x: np.repeat(np.asarray(x), 3, axis=0), cache)
+    first = np.array([[3, 4], [3, 5], [3, 6], [3, 7], [3, 8], [3, 9]], np.int32)
+    second = np.array([[10, 4], [9, 5], [8, 6], [7, 8], [6, 7], [5, 10]], np.int32)
+    order = np.array([2, 0, 0, 4, 5, 4])  # within each sentence
     one, cache = decoder(model)(memory, cache, first)
-    two, _ = decoder(model)(memory, jax.tree.map(lambda x: x[order], cache), second)
-    full = run(model)(jnp.repeat(SOURCE_BS, 3, axis=0), jnp.concatenate([first[order], second], 1))
+    cache = jax.tree.map(lambda x: np.asarray(x)[order], cache)
+    two, _ = decoder(model)(memory, cache, second)
+    full = run(model)(np.repeat(SOURCE_BS, 3, axis=0), np.concatenate([first[order], second], 1))
+    one, two, full = map(np.asarray, (one, two, full))
     np.testing.assert_allclose(one[order], full[:, :2], atol=1e-5)
     np.testing.assert_allclose(two, full[:, 2:], atol=1e-5)
 
@@ -258,12 +264,13 @@ def test_beams_share_the_memory_and_may_be_reordered(form):
 def test_rows_may_stand_at_different_positions():
     model = model_of()
     memory, empty = run(model)(SOURCE_BS, length=6, method="start")
-    full = run(model)(SOURCE_BS, TOKENS_BT)
+    full = np.asarray(run(model)(SOURCE_BS, TOKENS_BT))
     _, early = decoder(model)(memory, empty, TOKENS_BT[:, :2])
     _, late = decoder(model)(memory, empty, TOKENS_BT[:, :4])
-    cache = jax.tree.map(lambda a, b: jnp.stack([a[0], b[1]]), early, late)
-    ours, _ = decoder(model)(memory, cache, jnp.stack([TOKENS_BT[0, 2:4], TOKENS_BT[1, 4:6]]))
-    np.testing.assert_allclose(ours, jnp.stack([full[0, 2:4], full[1, 4:6]]), atol=1e-5)
+    early, late = jax.tree.map(np.asarray, (early, late))
+    cache = jax.tree.map(lambda a, b: np.stack([a[0], b[1]]), early, late)
+    ours, _ = decoder(model)(memory, cache, np.stack([TOKENS_BT[0, 2:4], TOKENS_BT[1, 4:6]]))
+    np.testing.assert_allclose(ours, np.stack([full[0, 2:4], full[1, 4:6]]), atol=1e-5)
 
 
 @pytest.mark.slow  # two compilations with dropout, when none is cached
@@ -282,6 +289,7 @@ def test_bfloat16_stays_close():
     assert {a.dtype for a in jax.tree.leaves(variables_of(model))} == {jnp.dtype("float32")}
     ours, plain = (run(m)(SOURCE_BS, TARGET_BT) for m in (model, model_of()))
     assert ours.dtype == jnp.float32
+    ours, plain = np.asarray(ours), np.asarray(plain)
     assert np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
     assert np.abs(ours - plain).max() > 0
 
@@ -289,16 +297,16 @@ def test_bfloat16_stays_close():
 def test_vmap_changes_nothing():
     model = model_of()
     rows = jax.jit(jax.vmap(partial(model.apply, variables_of(model))))
-    ours = rows(SOURCE_BS[:, None], TARGET_BT[:, None])[:, 0]
+    ours = np.asarray(rows(SOURCE_BS[:, None], TARGET_BT[:, None]))[:, 0]
     np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TARGET_BT), atol=1e-5)
 
 
 def test_dropout_is_on_with_an_rng_alone():
     model = model_of("post, rotary", dropout=0.5, decoder=Softmax(dropout_rate=0.5))
-    plain = run(model_of("post, rotary"))(SOURCE_BS, TARGET_BT)
+    plain = np.asarray(run(model_of("post, rotary"))(SOURCE_BS, TARGET_BT))
     np.testing.assert_array_equal(run(model)(SOURCE_BS, TARGET_BT), plain)
     one, again, other = (
-        run(model)(SOURCE_BS, TARGET_BT, rngs={"dropout": jax.random.key(seed)})
+        np.asarray(run(model)(SOURCE_BS, TARGET_BT, rngs={"dropout": jax.random.key(seed)}))
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, again)
@@ -308,18 +316,18 @@ def test_dropout_is_on_with_an_rng_alone():
 
 def test_embeddings_are_dropped_on_both_sides():
     model, rngs = model_of(layers=0, dropout=0.5), {"dropout": jax.random.key(0)}
-    plain_BSM = run(model)(SOURCE_BS, method="encode")
-    memory_BSM = run(model)(SOURCE_BS, method="encode", rngs=rngs)
-    np.testing.assert_allclose(memory_BSM, jnp.where(memory_BSM == 0, 0, 2 * plain_BSM), rtol=1e-6)
+    plain_BSM = np.asarray(run(model)(SOURCE_BS, method="encode"))
+    memory_BSM = np.asarray(run(model)(SOURCE_BS, method="encode", rngs=rngs))
+    np.testing.assert_allclose(memory_BSM, np.where(memory_BSM == 0, 0, 2 * plain_BSM), rtol=1e-6)
     assert 0.3 < np.mean(memory_BSM == 0) < 0.7
     # Without layers, logits know nothing of the source.
-    plain = run(model)(SOURCE_BS, TARGET_BT)
-    assert np.all(np.any(run(model)(SOURCE_BS, TARGET_BT, rngs=rngs) != plain, axis=-1))
+    plain, other = (np.asarray(run(model)(SOURCE_BS, TARGET_BT, rngs=r)) for r in (None, rngs))
+    assert np.all(np.any(other != plain, axis=-1))
 
 
 def test_weights_over_tokens_may_stand_for_target_tokens():
     model = model_of()
-    y_BTM = run(model)(jax.nn.one_hot(TARGET_BT, 11), method="embed_target")
+    y_BTM = run(model)(np.eye(11, dtype="float32")[TARGET_BT], method="embed_target")
     memories = run(model)(SOURCE_BS, method="memories")
     lengths = [(x != 0).sum(axis=1) for x in (SOURCE_BS, TARGET_BT)]
     ours = run(model)(y_BTM, memories, *lengths, method="decode")
@@ -347,8 +355,8 @@ def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_he
     "left", [2, *(pytest.param(left, marks=pytest.mark.slow) for left in (0, 5, 40))]
 )
 def test_a_window_survives_a_cache_that_grows(left):
-    model, target_BT = model_of(layers=1, decoder=Local(left=left)), jnp.arange(18).reshape(2, 9)
-    target_BT = target_BT % 9 + 2
+    model = model_of(layers=1, decoder=Local(left=left))
+    target_BT = np.arange(18, dtype=np.int32).reshape(2, 9) % 9 + 2
     memory, cache = run(model)(SOURCE_BS, length=0, method="start")
     outs = []
     for room in (3, 6, 9):
@@ -356,7 +364,7 @@ def test_a_window_survives_a_cache_that_grows(left):
         out, cache = decoder(model)(memory, cache, target_BT[:, room - 3 : room])
         outs.append(out)
     full_BTV = run(model)(SOURCE_BS, target_BT)
-    np.testing.assert_allclose(jnp.concatenate(outs, axis=1), full_BTV, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(outs, axis=1), full_BTV, atol=1e-5)
 
 
 def test_a_decoder_that_sees_later_tokens_has_no_steps():

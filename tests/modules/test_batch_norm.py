@@ -1,5 +1,6 @@
 """Batch normalisation: of real tokens alone, with running means, on any number of devices."""
 
+import functools
 import json
 from functools import partial
 
@@ -16,6 +17,8 @@ from attention.modules.feed_forward import FeedForward
 from attention.modules.wiring import SameLevel
 from attention.training.step import create_state, make_train_step
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 RANDOM = np.random.default_rng(0)
 X_BTM = np.asarray(3 + 2 * RANDOM.normal(size=(3, 5, 4)), "float32")
 REAL_BT = np.arange(5)[None] < np.array([[5], [2], [0]])
@@ -24,16 +27,31 @@ SOURCE_BS = jnp.array([[4, 5, 6, 7], [8, 9, 0, 0]])
 TARGET_BT = jnp.array([[3, 6, 7], [3, 9, 0]])
 
 
+@functools.cache
+def initialised():
+    variables = jax.jit(BatchNorm().init)(jax.random.key(0), X_BTM, REAL_BT)
+    return jax.tree.map(np.asarray, nn.meta.unbox(variables))
+
+
 def made(seed=0):
-    norm = BatchNorm()
-    variables = nn.meta.unbox(norm.init(jax.random.key(0), X_BTM, REAL_BT))
     random = np.random.default_rng(seed)
-    return norm, jax.tree.map(lambda x: x + jnp.abs(random.normal(size=x.shape)), variables)
+    move = lambda x: x + np.abs(random.normal(size=x.shape)).astype(x.dtype)  # noqa: E731
+    return BatchNorm(), jax.tree.map(move, initialised())
+
+
+@partial(jax.jit, static_argnames="mutable")
+def normed(variables, x_BTM, real_BT, **options):
+    return BatchNorm().apply(variables, x_BTM, real_BT, **options)
+
+
+def in_training(variables, x_BTM, real_BT):
+    out, changed = normed(variables, x_BTM, real_BT, rngs=RNGS, mutable=("batch_stats",))
+    return np.asarray(out), changed
 
 
 def test_in_training_by_the_real_tokens():
-    norm, variables = made()
-    out, changed = norm.apply(variables, X_BTM, REAL_BT, rngs=RNGS, mutable=["batch_stats"])
+    _, variables = made()
+    out, changed = in_training(variables, X_BTM, REAL_BT)
     tokens = np.concatenate([X_BTM[0], X_BTM[1, :2]]).astype(np.float64)
     mean, variance = tokens.mean(0), tokens.var(0)
     expected = (X_BTM - mean) / np.sqrt(variance + 1e-5)
@@ -46,8 +64,8 @@ def test_in_training_by_the_real_tokens():
 
 
 def test_in_evaluation_by_the_running_means():
-    norm, variables = made()
-    out = norm.apply(variables, X_BTM, REAL_BT)
+    _, variables = made()
+    out = np.asarray(normed(variables, X_BTM, REAL_BT))
     own, kept = (jax.tree.map(np.asarray, variables[n]) for n in ("params", "batch_stats"))
     expected = (X_BTM - kept["mean_M"]) / np.sqrt(kept["variance_M"] + 1e-5)
     expected = expected * own["scale"] + own["bias"]
@@ -62,9 +80,10 @@ def test_what_stands_in_padding_changes_nothing(rngs):
         out, state = norm.apply(variables, x_BTM, REAL_BT, rngs=rngs, mutable=["batch_stats"])
         return (jnp.where(REAL_BT[..., None], out, 0) ** 3).sum(), (out, state)
 
-    spoilt = jnp.where(REAL_BT[..., None], X_BTM, jnp.nan)
+    spoilt = np.where(REAL_BT[..., None], X_BTM, np.float32(np.nan))
+    gradient = jax.jit(jax.grad(run, has_aux=True))
     (grad, (out, state)), (grad_2, (out_2, state_2)) = (
-        jax.grad(run, has_aux=True)(x) for x in (X_BTM, spoilt)
+        jax.tree.map(np.asarray, gradient(x)) for x in (X_BTM, spoilt)
     )
     np.testing.assert_array_equal(out[REAL_BT], out_2[REAL_BT])
     assert np.isfinite(out_2).all()
@@ -74,9 +93,8 @@ def test_what_stands_in_padding_changes_nothing(rngs):
 
 
 def test_nothing_real_leaves_the_running_means():
-    norm, variables = made()
-    none = np.zeros_like(REAL_BT)
-    out, changed = norm.apply(variables, X_BTM, none, rngs=RNGS, mutable=["batch_stats"])
+    _, variables = made()
+    out, changed = in_training(variables, X_BTM, np.zeros_like(REAL_BT))
     assert np.isfinite(out).all()
     jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
 
@@ -90,7 +108,7 @@ def model_of(**options):
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_an_encoder_of_it_learns_and_decodes(pre_norm):
     model = model_of(pre_norm=pre_norm)
-    variables = nn.meta.unbox(model.init(jax.random.key(0), SOURCE_BS, TARGET_BT))
+    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
     assert len(jax.tree.leaves(variables["batch_stats"])) == 2 * (2 + pre_norm)
 
     def loss(params, state, batch, *, rng, step):
@@ -109,10 +127,13 @@ def test_an_encoder_of_it_learns_and_decodes(pre_norm):
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, state.model_state)
     assert all(jax.tree.leaves(moved))
     learned = {"params": state.params, **state.model_state}
-    full = model.apply(learned, SOURCE_BS, TARGET_BT)
-    memory, cache = model.apply(learned, SOURCE_BS, length=3, method="start")
+    full = np.asarray(jax.jit(model.apply)(learned, SOURCE_BS, TARGET_BT))
+    start = jax.jit(partial(model.apply, length=3, method="start"))
+    memory, cache = start(learned, SOURCE_BS)
+    extend = jax.jit(partial(model.apply, method="extend"))
     for at in range(3):
-        logits, cache = model.apply(learned, memory, cache, TARGET_BT[:, at], method="extend")
+        logits, cache = extend(learned, memory, cache, np.asarray(TARGET_BT)[:, at])
+        logits = np.asarray(logits)
         np.testing.assert_allclose(logits[0], full[0, at], atol=1e-5)
 
 
@@ -139,10 +160,9 @@ def test_accumulated_microbatches_move_the_means_in_turn():
 
 def test_a_causal_decoder_of_it_is_refused():
     with pytest.raises(NotImplementedError, match="cannot stand in a causal decoder"):
-        model_of(norm=BatchNorm).init(jax.random.key(0), SOURCE_BS, TARGET_BT)
+        jax.eval_shape(model_of(norm=BatchNorm).init, jax.random.key(0), SOURCE_BS, TARGET_BT)
 
 
-@pytest.mark.slow
 def test_eight_devices_have_the_means_of_all(eight_devices):
     printed = eight_devices(
         """
@@ -171,17 +191,12 @@ def test_eight_devices_have_the_means_of_all(eight_devices):
 
 
 def test_a_memory_that_all_layers_ask_is_normalised_once():
-    model = model_of(pre_norm=True).clone(layers=3)
-    variables = nn.meta.unbox(model.init(jax.random.key(0), SOURCE_BS, TARGET_BT))
-    _, moved = model.apply(
-        variables, SOURCE_BS, TARGET_BT,
-        rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
-    )  # fmt: skip
-    states, _ = model.apply(
-        variables, SOURCE_BS, method="_states",
-        rngs={"dropout": jax.random.key(1)}, mutable=["batch_stats"],
-    )  # fmt: skip
-    mean_M = np.asarray(states[-1])[SOURCE_BS != 0].mean(axis=0)
+    model = model_of(pre_norm=True).clone(layers=2)
+    variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(0), SOURCE_BS, TARGET_BT))
+    train = partial(model.apply, rngs=RNGS, mutable=["batch_stats"])
+    _, moved = jax.jit(train)(variables, SOURCE_BS, TARGET_BT)
+    states, _ = jax.jit(partial(train, method="_states"))(variables, SOURCE_BS)
+    mean_M = np.asarray(states[-1])[np.asarray(SOURCE_BS) != 0].mean(axis=0)
     ours = moved["batch_stats"]["encoder_norm"]["mean_M"]
     np.testing.assert_allclose(ours, 0.1 * mean_M, atol=1e-6)
 
@@ -189,4 +204,4 @@ def test_a_memory_that_all_layers_ask_is_normalised_once():
 def test_memories_that_differ_are_refused():
     model = model_of(pre_norm=True, wiring=SameLevel).clone(layers=2)
     with pytest.raises(NotImplementedError, match="cannot normalise 2 memories that differ; use"):
-        model.init(jax.random.key(0), SOURCE_BS, TARGET_BT)
+        jax.eval_shape(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT)

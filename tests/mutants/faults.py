@@ -86,7 +86,7 @@ FAULTS = (
         path="attention/variants/performer.py",
         right="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True) / 2",
         wrong="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True)",
-        test='tests/laws/test_equation.py -k performer',
+        test="tests/laws/test_equation.py -k performer",
     ),
     Fault(
         name="centroids of clusters move in evaluation too",
@@ -111,7 +111,7 @@ FAULTS = (
         path="attention/variants/gru.py",
         right="return (z_NBR * h_NBR + (1 - z_NBR) * new_NBR,)",
         wrong="return ((1 - z_NBR) * h_NBR + z_NBR * new_NBR,)",
-        test='tests/laws/test_equation.py -k gru',
+        test="tests/laws/test_equation.py -k gru",
     ),
     Fault(
         name="Sinkhorn's iterations divide rows twice and columns never",
@@ -127,7 +127,7 @@ FAULTS = (
         path="attention/variants/longformer.py",
         right="near = mask & windows.pattern(self, also=chosen.keys())",
         wrong="near = mask & windows.pattern(self)",
-        test='tests/laws/test_equation.py -k longformer',
+        test="tests/laws/test_equation.py -k longformer",
     ),
     Fault(
         name="padding counts in a batch's mean and variance",

@@ -1,5 +1,6 @@
 """Loss and accuracy by position, against a loop over sentences and positions."""
 
+import functools
 from functools import partial
 
 import jax
@@ -12,6 +13,8 @@ from attention.modules.feed_forward import FeedForward
 from attention.tasks.exposure import after_gold, after_own
 from attention.tasks.translation import Translation
 from attention.variants import Linear
+
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +35,28 @@ def task():
 @pytest.fixture(scope="module")
 def params(task):
     # Sharp, so that own words are other than gold.
-    return jax.tree.map(lambda leaf: 4.0 * leaf, task.init(jax.random.key(0))[0])
+    made, _ = task.init(jax.random.key(0))
+    return jax.tree.map(lambda leaf: 4.0 * np.asarray(leaf), made)
 
 
 SOURCE = np.array([[5, 6, EOS, PAD], [7, EOS, PAD, PAD], [PAD] * 4], np.int32)
 TARGET = np.array([[9, 8, 7, EOS], [10, EOS, PAD, PAD], [PAD] * 4], np.int32)
 
 
+@functools.cache
+def forward_of(model):
+    return jax.jit(model.apply)
+
+
 def by_hand(task, params, feed_gold):
+    """By whole passes over what was read, filled up to one length."""
     nats_T, right_T, tokens_T = np.zeros((3, TARGET.shape[1]))
     for source_S, target_T in zip(SOURCE, TARGET, strict=True):
         read = [BOS]
         for at, gold in enumerate(target_T[target_T != PAD]):
-            logits = task.model.apply({"params": params}, source_S[None], np.array([read]))
-            logits_V = np.asarray(logits[0, -1], np.float64)
+            read_T = np.pad(np.int32(read), (0, TARGET.shape[1] - len(read)))
+            logits = forward_of(task.model)({"params": params}, source_S[None], read_T[None])
+            logits_V = np.asarray(logits, np.float64)[0, at]
             nats_T[at] += np.log(np.exp(logits_V - logits_V[gold]).sum())
             right_T[at] += logits_V.argmax() == gold
             tokens_T[at] += 1

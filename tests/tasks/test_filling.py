@@ -1,6 +1,7 @@
 """Translation by filling in: its masks, its losses, its search, on a small random model."""
 
 import dataclasses
+import functools
 from functools import partial
 
 import jax
@@ -15,6 +16,8 @@ from attention.modules.feed_forward import FeedForward
 from attention.tasks import filling
 from attention.tasks.filling import MASK, Filling
 from attention.tasks.translation import Search
+
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 
 LONGEST = 6
 SOURCE = np.array([[5, 6, EOS, PAD], [7, EOS, PAD, PAD], [PAD] * 4], np.int32)
@@ -39,7 +42,8 @@ def task():
 
 @pytest.fixture(scope="module")
 def params(task):
-    return jax.tree.map(lambda leaf: 3.0 * leaf, task.init(jax.random.key(0))[0])
+    made, _ = task.init(jax.random.key(0))
+    return jax.tree.map(lambda leaf: 3.0 * np.asarray(leaf), made)
 
 
 def nats(logits_V, token):
@@ -47,11 +51,21 @@ def nats(logits_V, token):
     return np.log(np.exp(logits_V - logits_V[token]).sum())
 
 
+@functools.cache
+def forward_of(model):
+    return jax.jit(model.apply)
+
+
+@functools.cache
+def search_of(task):
+    return jax.jit(task.search, static_argnums=3)
+
+
 def logits_of(task, params, source_S, tokens_T):
     """Logits [T, V] and of lengths [L] of one row without any padding."""
-    source_S = source_S[source_S != PAD]
-    logits, lengths = task.model.apply({"params": params}, source_S[None], np.array([tokens_T]))
-    return logits[0], lengths[0]
+    source_S, tokens_T = source_S[source_S != PAD], np.asarray(tokens_T, np.int32)
+    logits, lengths = forward_of(task.model)({"params": params}, source_S[None], tokens_T[None])
+    return np.asarray(logits)[0], np.asarray(lengths)[0]
 
 
 @pytest.mark.parametrize("canvas", [0, 7])
@@ -72,17 +86,21 @@ def test_the_loss_given_nothing_is_of_all_tokens_and_the_length(task, params, ca
 
 @pytest.mark.parametrize("canvas", [0, 7])
 def test_the_training_loss_is_of_what_is_masked(task, params, canvas, monkeypatch):
-    task, seen = dataclasses.replace(task, canvas=canvas), {}
+    task, seen = dataclasses.replace(task, canvas=canvas), []
     plain = filling.cross_entropy
 
     def noting(logits, target, weight, **options):
-        seen.setdefault("calls", []).append((target, weight))
+        seen.append((target, weight))
         return plain(logits, target, weight, **options)
 
+    @jax.jit
+    def loss_and_calls(params):
+        return task.loss(params, {}, BATCH, rng=jax.random.key(3), step=0), seen
+
     monkeypatch.setattr(filling, "cross_entropy", noting)
-    total, (weight, state) = task.loss(params, {}, BATCH, rng=jax.random.key(3), step=0)
+    (total, (weight, state)), calls = loss_and_calls(params)
     assert state == {}
-    target_BT, masked_BT = map(np.asarray, seen["calls"][0])
+    target_BT, masked_BT = map(np.asarray, calls[0])
     expected = 0.0
     for row in (0, 1):
         gold = target_BT[row][target_BT[row] != PAD]
@@ -110,9 +128,15 @@ def test_the_number_of_masks_is_even_and_so_are_their_places(task, params, monke
 
     monkeypatch.setattr(filling, "cross_entropy", noting)
     monkeypatch.setattr(Filling, "_run", lambda *_: lambda *a, **k: ((None, jnp.zeros((1, 1))), {}))
-    task.loss(params, {}, batch, rng=jax.random.key(1), step=0)
-    masked_BT = np.asarray(seen[0])[:, :length]
-    assert not np.asarray(seen[0])[:, length].any()
+
+    @jax.jit
+    def weights():
+        task.loss(params, {}, batch, rng=jax.random.key(1), step=0)
+        return seen[0]
+
+    weight_BT = np.asarray(weights())
+    masked_BT = weight_BT[:, :length]
+    assert not weight_BT[:, length].any()
     counts = np.bincount(masked_BT.sum(axis=1), minlength=length + 1)
     assert counts[0] == 0
     for count in counts[1:]:
@@ -143,7 +167,7 @@ def searched_by_hand(task, params, source_S, search):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_one_pass_of_several_lengths(task, params, beams):
     search = Search(beams=beams, nbest=beams, max_length=6, iterations=1)
-    found = jax.jit(task.search, static_argnums=3)(params, {}, SOURCE, search)
+    found = search_of(task)(params, {}, SOURCE, search)
     for row in (0, 1):
         expected = searched_by_hand(task, params, SOURCE[row], search)
         for place, (score, tokens) in enumerate(expected):
@@ -160,7 +184,7 @@ def test_one_pass_of_several_lengths(task, params, beams):
 def test_padding_and_fillers_change_nothing(task, params, canvas):
     task = dataclasses.replace(task, canvas=canvas)
     search = Search(beams=2, max_length=6, iterations=3)
-    run = jax.jit(task.search, static_argnums=3)
+    run = search_of(task)
     found = run(params, {}, SOURCE, search)
     for row in (0, 1):
         alone = run(params, {}, SOURCE[row : row + 1], search)
@@ -170,7 +194,7 @@ def test_padding_and_fillers_change_nothing(task, params, canvas):
 
 def test_a_canvas_is_cut_at_its_first_end(task, params):
     task = dataclasses.replace(task, canvas=7)
-    found = jax.jit(task.search, static_argnums=3)(params, {}, SOURCE, Search(iterations=1))
+    found = search_of(task)(params, {}, SOURCE, Search(iterations=1))
     for row in (0, 1):
         logits, _ = logits_of(task, params, SOURCE[row], [MASK] * 7)
         logits = np.array(logits, np.float64)
@@ -188,7 +212,7 @@ def test_a_canvas_is_cut_at_its_first_end(task, params):
 
 def test_a_canvas_is_cut_at_the_most_tokens(task, params):
     task = dataclasses.replace(task, canvas=7)
-    run = jax.jit(task.search, static_argnums=3)
+    run = search_of(task)
     whole, cut = (run(params, {}, SOURCE, Search(iterations=1, max_length=n)) for n in (7, 3))
     assert np.asarray(cut.lengths_BN).max() <= 3 < np.asarray(whole.lengths_BN).max()
     np.testing.assert_array_equal(cut.tokens_BNT[..., :3], whole.tokens_BNT[..., :3])
@@ -197,7 +221,7 @@ def test_a_canvas_is_cut_at_the_most_tokens(task, params):
 
 def test_a_canvas_shorter_than_the_target_is_refused(task, params):
     with pytest.raises(ValueError, match="the canvas has 4 tokens, and targets 5; it needs"):
-        dataclasses.replace(task, canvas=4).eval_loss(params, {}, BATCH)
+        jax.eval_shape(dataclasses.replace(task, canvas=4).eval_loss, params, {}, BATCH)
 
 
 def test_texts(task):

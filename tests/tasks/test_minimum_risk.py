@@ -20,6 +20,8 @@ from attention.training.losses import cross_entropy
 from attention.training.step import create_state, make_train_step
 from tests.tasks.test_translation import tokens
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 STEP = 3
 ALPHA = 0.01  # candidates of the sharp model differ by some hundred nats
 
@@ -133,10 +135,14 @@ def test_frequencies_are_the_models(calm, params):
 
 
 def test_candidates_reach_a_little_beyond_the_longest_target(calm, params, batch):
-    assert drawn(risk_of(calm, max_length=9), params, batch).shape[2] == 9
-    assert drawn(risk_of(calm, max_length=4, gold=False), params, batch).shape[2] == 4
-    short = {**batch, "target_BT": batch["target_BT"][:, :2]}
-    assert drawn(risk_of(calm), params, short).shape[2] == 12
+    def longest(batch, **changes):
+        draw = partial(risk_of(calm, **changes).draw, params, {})
+        return jax.eval_shape(draw, batch, jax.random.key(0), STEP).shape[2]
+
+    assert longest(batch) == drawn(risk_of(calm), params, batch).shape[2] == 15
+    assert longest(batch, max_length=9) == 9
+    assert longest(batch, max_length=4, gold=False) == 4
+    assert longest({**batch, "target_BT": batch["target_BT"][:, :2]}) == 12
 
 
 def test_costs_are_sacrebleus(calm, tokenizer, batch):
@@ -166,8 +172,8 @@ def by_hand(task, params, batch, alpha):
             said = said_T[said_T != PAD]
             if len(said):
                 read = np.pad([[BOS, *said[:-1]]], ((0, 0), (0, len(said_T) - len(said))))
-                logits = forward_of(task)(params, source_S[None], read)[0, : len(said)]
-                logits = np.asarray(logits, np.float64)
+                logits = forward_of(task)(params, source_S[None], read)
+                logits = np.asarray(logits, np.float64)[0, : len(said)]
                 log_p_TV = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
                 log_p = log_p_TV[np.arange(len(said)), said].sum()
                 weights.append(np.exp(alpha * log_p))
@@ -190,10 +196,9 @@ def test_cross_entropy_is_mixed_in(calm, params, batch):
     whole = judged(risk_of(calm), params, batch)
     target_BT, nats = batch["target_BT"], 0.0
     logits_BTV = forward_of(calm)(params, batch["source_BS"], shift_right(target_BT))
-    for logits_TV, target_T in zip(logits_BTV, target_BT, strict=True):
-        total, weight = cross_entropy(
-            logits_TV[None], target_T[None], target_T[None] != PAD, label_smoothing=0.1
-        )
+    smoothed = jax.jit(partial(cross_entropy, label_smoothing=0.1))
+    for logits_TV, target_T in zip(np.asarray(logits_BTV), target_BT, strict=True):
+        total, weight = smoothed(logits_TV[None], target_T[None], target_T[None] != PAD)
         nats += float(total / weight)
     risk, weight = loss_of(risk_of(calm), params, whole)
     for share in (0.25, 1.0):
@@ -201,7 +206,7 @@ def test_cross_entropy_is_mixed_in(calm, params, batch):
         np.testing.assert_allclose(mixed, ((1 - share) * risk + share * nats, weight), rtol=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("share", [pytest.param(0.0, marks=pytest.mark.long), 0.5])
 def test_filler_rows_and_absent_candidates_change_nothing(calm, params, batch, share):
     risk = risk_of(calm, cross_entropy=share)
     whole = judged(risk, params, batch)
@@ -260,7 +265,6 @@ def test_dropout_is_on_in_the_loss_and_off_in_the_draws(task, calm, params, batc
     assert loss_of(risk_of(task), params, whole) != loss_of(risk_of(calm), params, whole)
 
 
-@pytest.mark.slow
 def test_eight_devices_take_the_step_of_one(eight_devices):
     printed = eight_devices(
         """

@@ -1,5 +1,6 @@
 """Candidates ranked by a teacher, against sums by hand."""
 
+import functools
 from functools import partial
 
 import jax
@@ -13,6 +14,8 @@ from attention.modules.feed_forward import FeedForward
 from attention.tasks.filling import Filling
 from attention.tasks.rescoring import Rescored
 from attention.tasks.translation import Search, Translation
+
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 
 SOURCE = np.array([[5, 6, EOS, PAD], [7, EOS, PAD, PAD], [PAD] * 4], np.int32)
 
@@ -35,14 +38,24 @@ def task():
 @pytest.fixture(scope="module")
 def params(task):
     made = task.task.init(jax.random.key(0))[0], task.teacher.init(jax.random.key(1))[0]
-    return jax.tree.map(lambda leaf: 3.0 * leaf, made)
+    return jax.tree.map(lambda leaf: 3.0 * np.asarray(leaf), made)
+
+
+@functools.cache
+def forward_of(model):
+    return jax.jit(model.apply)
+
+
+@pytest.fixture(scope="module")
+def all_three(task, params):
+    search = jax.jit(task.task.search, static_argnums=3)
+    return search(params[0], {}, SOURCE, Search(beams=3, nbest=3, iterations=2))
 
 
 @pytest.mark.parametrize("nbest", [1, 3])
-def test_the_best_by_the_teacher(task, params, nbest):
+def test_the_best_by_the_teacher(task, params, all_three, nbest):
     search = Search(beams=3, nbest=nbest, iterations=2)
     found = jax.jit(task.search, static_argnums=3)(params, ({}, {}), SOURCE, search)
-    all_three = task.task.search(params[0], {}, SOURCE, Search(beams=3, nbest=3, iterations=2))
     own, orders = np.asarray(all_three.tokens_BNT), []
     for row in (0, 1):
         source = SOURCE[row][SOURCE[row] != PAD]
@@ -50,8 +63,10 @@ def test_the_best_by_the_teacher(task, params, nbest):
         for tokens in own[row]:
             tokens = tokens[tokens != PAD]
             read = np.concatenate([[BOS], tokens[:-1]])
-            logits = task.teacher.model.apply({"params": params[1]}, source[None], read[None])[0]
-            log_p = np.asarray(jax.nn.log_softmax(logits.astype("float32")))
+            forward = forward_of(task.teacher.model)
+            logits = forward({"params": params[1]}, source[None], read[None].astype("int32"))[0]
+            logits = np.asarray(logits, np.float64)
+            log_p = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
             scored.append(float(log_p[np.arange(len(tokens)), tokens].mean()))
         order = np.argsort(scored)[::-1][:nbest]
         orders.append(list(order))
@@ -63,7 +78,8 @@ def test_the_best_by_the_teacher(task, params, nbest):
 
 def test_its_loss_and_texts_are_the_task_s(task, params):
     batch = {"source_BS": SOURCE, "target_BT": SOURCE}
-    ours = task.eval_loss(params, ({}, {}), batch)
-    np.testing.assert_array_equal(ours, task.task.eval_loss(params[0], {}, batch))
+    ours = jax.jit(task.eval_loss)(params, ({}, {}), batch)
+    theirs = jax.jit(task.task.eval_loss)(params[0], {}, batch)
+    np.testing.assert_array_equal(ours, theirs)
     assert task.texts(np.array([[EOS]])) == [""]
     assert task.tokenizer is task.task.tokenizer

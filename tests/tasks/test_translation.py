@@ -16,6 +16,8 @@ from attention.training import noise
 from attention.training.losses import cross_entropy
 from tests.modules.test_own import Counting
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 
 def tokens(rows, length, vocab_size, seed=0):
     """Rows of random tokens of unequal length, each with its end."""
@@ -52,6 +54,14 @@ def loss_of(task, params, batch, seed=1, step=0):
     return np.asarray(total), np.asarray(weight)
 
 
+smoothed = jax.jit(cross_entropy, static_argnames="label_smoothing")
+
+
+@functools.cache
+def run_of(model):
+    return jax.jit(model.apply)
+
+
 def late(target_BT):
     """What the decoder reads of a target, by hand."""
     shifted_BT = np.concatenate([np.full((len(target_BT), 1), BOS), target_BT[:, :-1]], axis=1)
@@ -77,8 +87,8 @@ def test_the_decoder_reads_the_target_one_step_late():
 def test_the_loss_is_the_smoothed_cross_entropy_of_teacher_forcing(task, params, batch):
     plain = without_dropout(task, label_smoothing=0.2)
     source_BS, target_BT = batch["source_BS"], batch["target_BT"]
-    logits_BTV = jax.jit(plain.model.apply)({"params": params}, source_BS, late(target_BT))
-    expected = cross_entropy(logits_BTV, target_BT, target_BT != PAD, label_smoothing=0.2)
+    logits_BTV = run_of(plain.model)({"params": params}, source_BS, late(target_BT))
+    expected = smoothed(logits_BTV, target_BT, target_BT != PAD, label_smoothing=0.2)
     np.testing.assert_allclose(loss_of(plain, params, batch), expected, rtol=1e-6)
     assert loss_of(plain, params, batch)[1] == (target_BT != PAD).sum()
 
@@ -104,11 +114,11 @@ def test_scheduled_sampling_at_rate_1_reads_the_first_pass(task, params, batch):
     plain = without_dropout(task, label_smoothing=0.0)
     mixed = dataclasses.replace(plain, noise=noise.ScheduledSampling(noise.Constant(1.0)))
     source_BS, target_BT = batch["source_BS"], batch["target_BT"]
-    run = partial(jax.jit(plain.model.apply), {"params": params})
+    run = partial(run_of(plain.model), {"params": params})
     said_BT = np.asarray(run(source_BS, late(target_BT))).argmax(axis=-1)
     read_BT = np.where(target_BT != PAD, np.roll(said_BT, 1, axis=1), PAD)
     read_BT[:, 0] = BOS
-    expected = cross_entropy(run(source_BS, read_BT), target_BT, target_BT != PAD)
+    expected = smoothed(run(source_BS, read_BT), target_BT, target_BT != PAD)
     np.testing.assert_allclose(loss_of(mixed, params, batch), expected, rtol=1e-6)
 
 
@@ -141,7 +151,7 @@ def test_filler_rows_change_nothing(task, params, batch, reads):
     small, large = value_and_grad(params, batch), value_and_grad(params, filled(batch, 4))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), small, large)
     zero = {name: np.zeros_like(x_BX) for name, x_BX in batch.items()}
-    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(value_and_grad(params, zero)))
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(value_and_grad(params, zero)))
 
 
 def found(task, params, source_BS, **options):
@@ -164,11 +174,6 @@ def test_a_translation_does_not_hang_on_its_batch(task, params, batch, beams):
     assert not wide_BNT[4:].any()  # filler rows get none
     one_BNT, _ = found(task, params, source_BS[2:3], beams=beams)
     np.testing.assert_array_equal(one_BNT, tokens_BNT[2:3])
-
-
-@functools.cache
-def run_of(model):
-    return jax.jit(model.apply)
 
 
 def greedy(task, params, source_S, most):
@@ -221,16 +226,25 @@ def test_dtype_of_sums_is_float32_in_bfloat16(task, params, batch):
     np.testing.assert_allclose(total, loss_of(task, params, batch)[0], rtol=0.05)
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def counted(task):
+    """Parameters and state of the task, counting calls, with and without remat."""
+    return dataclasses.replace(task, model=counting_model(task)).init(jax.random.key(0))
+
+
+def counting_model(task, **changes):
+    return task.model.clone(encoder=Counting(), cross=Counting(), **changes)
+
+
 @pytest.mark.parametrize(
     "kind", [noise.TeacherForcing(), noise.ScheduledSampling(noise.Constant(0.5))]
 )
 @pytest.mark.parametrize("remat", [False, True])
-def test_state_moves_once_a_step_whatever_the_passes(task, batch, kind, remat):
-    attend = Counting()
-    model = task.model.clone(encoder=attend, cross=attend, remat=remat)
-    counting = dataclasses.replace(task, model=model, noise=kind)
-    params, state = counting.init(jax.random.key(0))
+def test_state_moves_once_a_step_whatever_the_passes(task, counted, batch, kind, remat):
+    counting = dataclasses.replace(task, model=counting_model(task, remat=remat), noise=kind)
+    params, state = counted
+    made = jax.eval_shape(counting.init, jax.random.key(0))
+    assert jax.tree.structure(made) == jax.tree.structure(counted)
     assert [int(calls) for calls in jax.tree.leaves(state)] == [0, 0]
 
     @jax.jit

@@ -1,5 +1,6 @@
 """Laws of what the decoder reads."""
 
+import functools
 import math
 
 import jax
@@ -12,15 +13,17 @@ from attention.training.mixes import draw
 
 B, T, V, M = 16, 24, 11, 6
 BOS = 3
-TABLE = jax.random.normal(jax.random.key(5), (V, M))
-DENSE = jax.random.normal(jax.random.key(6), (M, V))
+TABLE, DENSE = (
+    np.asarray(jax.random.normal(jax.random.key(seed), shape))
+    for seed, shape in ((5, (V, M)), (6, (M, V)))
+)
 RNG = jax.random.key(7)
 HARD = [noise.Argmax(), noise.Sample(0.7)]
 SOFT = [noise.Soft(0.7), noise.TopK(0.7, 3), noise.Gumbel(0.7)]
 
 
 def embed(x, table=TABLE):
-    return x @ table if x.ndim == 3 else table[x]
+    return x @ table if x.ndim == 3 else jnp.asarray(table)[x]
 
 
 def predict(y_BTM):
@@ -32,12 +35,20 @@ def sample(batch=B, length=T):
     gold_BT = random.integers(4, V, (batch, length))
     gold_BT[:, 0] = BOS
     valid_BT = np.arange(length)[None, :] < random.integers(length // 2, length + 1, (batch, 1))
-    return jnp.where(valid_BT, gold_BT, 0), jnp.asarray(valid_BT)
+    return np.where(valid_BT, gold_BT, 0).astype("int32"), valid_BT
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def input_of(value, gold_BT, valid_BT, step, rng):
+    return value.decoder_input(gold_BT, predict, embed, rng=rng, step=step, valid_BT=valid_BT)
+
+
+first_pass = jax.jit(lambda gold_BT: predict(embed(gold_BT)))
 
 
 def read(value, gold_BT, valid_BT, step=0, rng=RNG):
     """The tokens that the decoder reads, found by their embeddings."""
-    y_BTM = value.decoder_input(gold_BT, predict, embed, rng=rng, step=step, valid_BT=valid_BT)
+    y_BTM = input_of(value, gold_BT, valid_BT, step, rng)
     distance_BTV = np.sum((np.asarray(y_BTM)[:, :, None] - np.asarray(TABLE)) ** 2, axis=-1)
     assert np.all(distance_BTV.min(axis=-1) == 0)
     return distance_BTV.argmin(axis=-1)
@@ -88,7 +99,7 @@ def test_rate_0_is_teacher_forcing_bit_for_bit(mix, backprop):
 def test_rate_1_reads_the_first_pass_shifted():
     gold_BT, valid_BT = sample()
     tokens_BT = read(noise.ScheduledSampling(noise.Constant(1.0)), gold_BT, valid_BT)
-    first_BT = np.asarray(jnp.argmax(predict(embed(gold_BT)), axis=-1))
+    first_BT = np.asarray(first_pass(gold_BT)).argmax(axis=-1)
     expected_BT = np.concatenate([np.asarray(gold_BT)[:, :1], first_BT[:, :-1]], axis=1)
     np.testing.assert_array_equal(tokens_BT, np.where(valid_BT, expected_BT, gold_BT))
 
@@ -97,13 +108,19 @@ def test_rate_1_reads_the_first_pass_shifted():
 def test_the_coin_is_tossed_per_token_and_spares_bos_and_padding(mix):
     rate = 0.3
     gold_BT, valid_BT = sample(4_000, 40)
-    # A first pass that always says 1, which gold never does.
-    says_one = lambda y_BTM: jnp.full((*y_BTM.shape[:2], V), -1e9).at[..., 1].set(0)  # noqa: E731
-    y_BTM = noise.ScheduledSampling(noise.Constant(rate), mix).decoder_input(
-        gold_BT, says_one, embed, rng=RNG, step=0, valid_BT=valid_BT
-    )
-    swapped_BT = np.all(np.asarray(y_BTM) == np.asarray(TABLE[1]), axis=-1)
-    open_BT = np.asarray(valid_BT) & (np.arange(40) > 0)[None, :]
+    # A first pass that always says 1, which gold never does; no constant, which XLA would fold.
+    says_one_BTV = np.full((*gold_BT.shape, V), -1e9, "float32")
+    says_one_BTV[..., 1] = 0
+
+    @jax.jit
+    def run(gold_BT, valid_BT, says_one_BTV, rng):
+        return noise.ScheduledSampling(noise.Constant(rate), mix).decoder_input(
+            gold_BT, lambda _: says_one_BTV, embed, rng=rng, step=0, valid_BT=valid_BT
+        )
+
+    y_BTM = run(gold_BT, valid_BT, says_one_BTV, RNG)
+    swapped_BT = np.all(np.asarray(y_BTM) == TABLE[1], axis=-1)
+    open_BT = valid_BT & (np.arange(40) > 0)[None, :]
     assert open_BT.sum() > 1e5
     assert not swapped_BT[~open_BT].any()
     assert within_four_sigma(swapped_BT[open_BT].mean(), rate, open_BT.sum())
@@ -126,7 +143,7 @@ def test_the_share_follows_the_schedule():
 def test_token_noise(rate):
     gold_BT, valid_BT = sample(64, 40)
     tokens_BT = read(noise.TokenNoise(rate, vocab_size=V), gold_BT, valid_BT)
-    open_BT = np.asarray(valid_BT) & (np.arange(40) > 0)[None, :]
+    open_BT = valid_BT & (np.arange(40) > 0)[None, :]
     changed_BT = tokens_BT != np.asarray(gold_BT)
     assert not changed_BT[~open_BT].any()
     # One in V - 4 random tokens is the gold one.
@@ -144,10 +161,10 @@ def test_token_noise_goes_before_scheduled_sampling():
     gold_BT, valid_BT = sample(64, 40)
     before = noise.TokenNoise(1.0, V, first_token=V - 1)
     gold_read = read(noise.ScheduledSampling(noise.Constant(0.0), before=before), gold_BT, valid_BT)
-    open_BT = np.asarray(valid_BT) & (np.arange(40) > 0)[None, :]
+    open_BT = valid_BT & (np.arange(40) > 0)[None, :]
     assert np.all(gold_read[open_BT] == V - 1)
     tokens_BT = read(noise.ScheduledSampling(noise.Constant(1.0), before=before), gold_BT, valid_BT)
-    first_BT = np.argmax(predict(embed(gold_read)), axis=-1)
+    first_BT = np.asarray(first_pass(gold_read.astype("int32"))).argmax(axis=-1)
     np.testing.assert_array_equal(
         tokens_BT[:, 1:][open_BT[:, 1:]], first_BT[:, :-1][open_BT[:, 1:]]
     )
@@ -170,16 +187,17 @@ def test_backprop_is_straight_through(mix):
         )
         return jnp.sum(y_BTM)
 
-    (off, off_grad), (on, on_grad) = (jax.value_and_grad(loss)(DENSE, v) for v in ways)
+    run = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    (off, off_grad), (on, on_grad) = (run(DENSE, v) for v in ways)
     assert float(off) == float(on)
     assert not np.any(off_grad)
-    open_BT = (np.asarray(valid_BT) & (np.arange(5) > 0)[None, :])[..., None]
+    open_BT = (valid_BT & (np.arange(5) > 0)[None, :])[..., None]
 
     def soft(dense):
         p_BTV = mix.weights(embed(gold_BT) @ dense)
         return jnp.sum(jnp.where(open_BT, jnp.roll(p_BTV @ TABLE, 1, axis=1), 0))
 
-    np.testing.assert_allclose(on_grad, jax.grad(soft)(DENSE), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(on_grad, jax.jit(jax.grad(soft))(DENSE), rtol=1e-5, atol=1e-6)
 
 
 def weights_by_loops(mix, logits_BTV):
@@ -195,11 +213,18 @@ def weights_by_loops(mix, logits_BTV):
     return weights_BTV
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def chosen(mix, logits_BTV):
+    return mix.choose(logits_BTV, rng=RNG)
+
+
 @pytest.mark.parametrize("mix", [*SOFT, noise.TopK(1e6, 3), noise.TopK(k=V)])
 @pytest.mark.parametrize("ties", [False, True])
 def test_soft_mixes_weigh_embeddings(mix, ties):
-    logits_BTV = jnp.zeros((2, 3, V)) if ties else jax.random.normal(jax.random.key(1), (2, 3, V))
-    weights_BTV = mix.choose(logits_BTV, rng=RNG)
+    shape = (2, 3, V)
+    logits_BTV = np.zeros(shape) if ties else np.random.default_rng(1).normal(size=shape)
+    logits_BTV = logits_BTV.astype("float32")
+    weights_BTV = chosen(mix, logits_BTV)
     np.testing.assert_allclose(weights_BTV, weights_by_loops(mix, logits_BTV), atol=1e-6)
     assert weights_BTV.dtype == logits_BTV.dtype
 
@@ -208,20 +233,21 @@ def test_soft_mixes_weigh_embeddings(mix, ties):
 def test_rate_1_reads_the_means_of_the_first_pass_shifted(mix, monkeypatch):
     gold_BT, valid_BT = sample()
     monkeypatch.setattr(jax.random, "split", lambda rng, count=2: [RNG] * count)
-    y_BTM = noise.ScheduledSampling(noise.Constant(1.0), mix).decoder_input(
-        gold_BT, predict, embed, rng=RNG, step=0, valid_BT=valid_BT
-    )
-    mean_BTM = weights_by_loops(mix, predict(embed(gold_BT))) @ np.asarray(TABLE)
-    open_BT = np.asarray(valid_BT) & (np.arange(T) > 0)[None, :]
+    value = noise.ScheduledSampling(noise.Constant(1.0), mix)
+    given = {"rng": RNG, "step": 0, "valid_BT": valid_BT}
+    # `input_of` may be compiled already, with keys that were split.
+    y_BTM = jax.jit(lambda gold_BT: value.decoder_input(gold_BT, predict, embed, **given))(gold_BT)
+    mean_BTM = weights_by_loops(mix, first_pass(gold_BT)) @ TABLE
+    open_BT = valid_BT & (np.arange(T) > 0)[None, :]
     shifted_BTM = np.roll(mean_BTM, 1, axis=1)
-    expected_BTM = np.where(open_BT[..., None], shifted_BTM, np.asarray(embed(gold_BT)))
+    expected_BTM = np.where(open_BT[..., None], shifted_BTM, TABLE[gold_BT])
     np.testing.assert_allclose(y_BTM, expected_BTM, atol=1e-5)
 
 
 @pytest.mark.parametrize("mix", SOFT)
 def test_soft_mixes_have_their_own_gradient_with_backprop_and_none_without(mix, monkeypatch):
     gold_BT, valid_BT = sample(2, 5)
-    open_BT = (np.asarray(valid_BT) & (np.arange(5) > 0)[None, :])[..., None]
+    open_BT = (valid_BT & (np.arange(5) > 0)[None, :])[..., None]
     monkeypatch.setattr(jax.random, "split", lambda rng, count=2: [RNG] * count)
 
     def loss(dense, backprop):
@@ -235,16 +261,17 @@ def test_soft_mixes_have_their_own_gradient_with_backprop_and_none_without(mix, 
         y_BTM = mix.choose(embed(gold_BT) @ dense, rng=RNG) @ TABLE
         return jnp.sum(jnp.where(open_BT, jnp.roll(y_BTM, 1, axis=1), 0) ** 2)
 
-    on, off = (jax.grad(loss)(DENSE, backprop) for backprop in (True, False))
+    gradient = jax.jit(jax.grad(loss), static_argnums=1)
+    on, off = (gradient(DENSE, backprop) for backprop in (True, False))
     assert not np.any(off)
-    np.testing.assert_allclose(on, jax.grad(mean)(DENSE), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(on, jax.jit(jax.grad(mean))(DENSE), rtol=1e-4, atol=1e-4)
 
 
 def test_gumbel_s_greatest_weight_follows_the_softmax():
     count = 20_000
-    logits_V = jnp.array([0.0, 2.0, -1.0, 1.0, -3.0])
-    weights_BTV = noise.Gumbel(0.5).choose(jnp.broadcast_to(logits_V, (2, count // 2, 5)), rng=RNG)
-    shares_V = np.bincount(np.ravel(weights_BTV.argmax(axis=-1)), minlength=5) / count
+    logits_V = np.array([0.0, 2.0, -1.0, 1.0, -3.0], "float32")
+    weights_BTV = chosen(noise.Gumbel(0.5), np.broadcast_to(logits_V, (2, count // 2, 5)))
+    shares_V = np.bincount(np.ravel(np.asarray(weights_BTV).argmax(axis=-1)), minlength=5) / count
     for share, p in zip(shares_V, np.asarray(jax.nn.softmax(logits_V)), strict=True):
         assert within_four_sigma(share, p, count)
 
@@ -261,7 +288,8 @@ def test_straight_through_trains_the_table_as_the_chosen_tokens_do():
         )
         return jnp.sum(y_BTM**2)
 
-    grads = [jax.grad(loss)(TABLE, backprop) for backprop in (False, True)]
+    gradient = jax.jit(jax.grad(loss), static_argnums=1)
+    grads = [gradient(TABLE, backprop) for backprop in (False, True)]
     np.testing.assert_allclose(grads[0], grads[1], rtol=1e-6)
 
 
@@ -284,24 +312,24 @@ def test_without_backprop_the_first_pass_has_no_backward_pass():
 
 def test_drawing_follows_the_softmax():
     count = 20_000
-    logits_V = jnp.array([0.0, 2.0, -jnp.inf, 1.0, -3.0, -jnp.inf, 0.5, -jnp.inf])
-    tokens_BT = jax.jit(draw)(RNG, jnp.broadcast_to(logits_V, (2, count // 2, 8)))
+    logits_V = np.array([0.0, 2.0, -np.inf, 1.0, -3.0, -np.inf, 0.5, -np.inf], "float32")
+    tokens_BT = jax.jit(draw)(RNG, np.broadcast_to(logits_V, (2, count // 2, 8)))
     shares_V = np.bincount(np.ravel(tokens_BT), minlength=8) / count
     for share, p in zip(shares_V, np.asarray(jax.nn.softmax(logits_V)), strict=True):
         assert within_four_sigma(share, p, count)
 
 
 def test_drawing_at_the_ends_of_the_unit_interval(monkeypatch):
-    logits_BTV = jnp.array([[[-jnp.inf, 1.0, -jnp.inf, 0.0, -jnp.inf]]])
+    logits_BTV = np.array([[[-np.inf, 1.0, -np.inf, 0.0, -np.inf]]], "float32")
     for uniform, token in ((0.0, 1), (1 - 2**-24, 3), (1.0, 3)):
         monkeypatch.setattr(jax.random, "uniform", lambda *_, u=uniform: jnp.full((1, 1), u))
-        assert int(draw(RNG, logits_BTV)[0, 0]) == token
+        assert int(jax.jit(lambda logits: draw(RNG, logits))(logits_BTV)[0, 0]) == token
 
 
 def test_low_temperature_is_argmax():
     logits_BTV = jax.random.normal(RNG, (3, 7, 50))
-    cold = noise.Sample(1e-4).choose(logits_BTV, rng=RNG)
-    np.testing.assert_array_equal(cold, noise.Argmax().choose(logits_BTV, rng=RNG))
+    cold = chosen(noise.Sample(1e-4), logits_BTV)
+    np.testing.assert_array_equal(cold, chosen(noise.Argmax(), logits_BTV))
 
 
 @pytest.mark.parametrize(

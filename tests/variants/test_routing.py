@@ -1,5 +1,7 @@
 """Routing beside the laws: how centroids move, and what a token gets in many clusters or none."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,20 +18,26 @@ RNG = jax.random.key(7)
 
 
 def normal(*shape):
-    return jnp.asarray(RANDOM.normal(size=shape), "float32")
+    return np.asarray(RANDOM.normal(size=shape), "float32")
 
 
 Q, K, V = normal(2, 9, 3, 4), normal(2, 9, 3, 4), normal(2, 9, 3, 5)
 LENGTHS = masks.Lengths(jnp.array([9, 4]))
 
 
+@functools.cache
 def state_of(attend):
-    _, state = attend.init(jax.random.key(1), SIZES)
-    return {"centroids": state["centroids"].value}
+    init = jax.jit(lambda rng: attend.init(rng, SIZES)[1]["centroids"].value)
+    return {"centroids": np.asarray(init(jax.random.key(1)))}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def attended(attend, state, q, k, v, mask, rng=None):
+    return attend.attend({}, state, q, k, v, mask, rng=rng)
 
 
 def moved(attend, q, k, mask, state, rng=RNG):
-    return np.asarray(attend.attend({}, state, q, k, V, mask, rng=rng)[1]["centroids"])
+    return np.asarray(attended(attend, state, q, k, V, mask, rng)[1]["centroids"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,8 @@ def follows(attend, q, k, lengths, centroids_HND):
 def test_centroids_move_to_the_mean_of_what_is_nearest(attend):
     state, k = state_of(attend), Q if attend.shared else K
     theirs = follows(attend, Q, k, (9, 4), state["centroids"])
-    q, k = (x.at[1, 4:].set(jnp.nan) for x in (Q, k))  # padding does not count
+    q, k = Q.copy(), k.copy()
+    q[1, 4:] = k[1, 4:] = np.nan  # padding does not count
     ours = moved(attend, q, k, LENGTHS, state)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     stayed = np.all(theirs == np.asarray(state["centroids"], np.float64), axis=2)
@@ -106,16 +115,17 @@ def test_nothing_is_learned_through_the_choice():
         out, new = attend.attend({}, state, Q, Q, V, None, rng=RNG)
         return out.sum() + new["centroids"].sum()
 
-    assert not np.any(jax.grad(loss)(state_of(attend))["centroids"])
+    assert not np.any(jax.jit(jax.grad(loss))(state_of(attend))["centroids"])
 
 
 def test_a_module_keeps_what_moved():
     layer, x_BTM = MultiHead(heads=3, attend=Routing(clusters=3)), normal(2, 9, 12)
-    variables = layer.init(RNG, x_BTM)
+    variables = jax.jit(layer.init)(RNG, x_BTM)
     kept = [name for name in variables if name != "params"]
-    _, after = layer.apply(variables, x_BTM, rngs={"dropout": RNG}, mutable=kept)
-    _, still = layer.apply(variables, x_BTM, mutable=kept)
-    same = lambda a, b: jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), a, b))  # noqa: E731
+    apply = jax.jit(functools.partial(layer.apply, mutable=kept))
+    _, after = apply(variables, x_BTM, rngs={"dropout": RNG})
+    _, still = apply(variables, x_BTM)
+    same = lambda a, b: jax.tree.all(jax.tree.map(np.array_equal, a, b))  # noqa: E731
     assert not same(after, {name: variables[name] for name in kept})
     assert same(still, {name: variables[name] for name in kept})
 
@@ -123,14 +133,15 @@ def test_a_module_keeps_what_moved():
 def test_a_token_gets_the_mean_of_its_clusters_and_zero_in_none():
     """Of one head: tokens a to d; cluster 0 takes a and b, cluster 1 takes b and c."""
     a, b, c, d = np.array([[3, -3, 0, 0], [2, -1, -1, 0], [0, 0, 3, -3], [-2, 1, 1, 0]], "float32")
-    q = jnp.asarray(np.stack([a, b, c, d]))[None, :, None]
+    q = np.stack([a, b, c, d])[None, :, None]
     v = normal(1, 4, 1, 5)
-    centroids = jnp.asarray(np.stack([a, b + c]))[None]
+    centroids = np.stack([a, b + c])[None]
     x = np.asarray([normalised(y) for y in (a, b, c, d)])
     near = x @ np.asarray(centroids[0]).T
     members = [sorted(np.argsort(-near[:, n])[:2].tolist()) for n in range(2)]
     assert sorted(members[0] + members[1]) in ([0, 0, 1, 2], [0, 1, 1, 2], [0, 1, 2, 2])
-    out = Routing(clusters=2).attend({}, {"centroids": centroids}, q, q, v, None)[0][0, :, 0]
+    state = {"centroids": centroids}
+    out = np.asarray(attended(Routing(clusters=2), state, q, q, v, None)[0])[0, :, 0]
     found = {i: [] for i in range(4)}
     for tokens in members:
         s = x[tokens] @ x[tokens].T / 2
@@ -146,8 +157,8 @@ def test_a_token_gets_the_mean_of_its_clusters_and_zero_in_none():
 def test_clusters_are_balanced_by_the_true_length(window, taken):
     """With equal centroids all clusters have the same tokens, as many as a third of the row's."""
     attend = Routing(clusters=3, window=window)
-    state = {"centroids": jnp.repeat(state_of(attend)["centroids"][:, :1], 3, axis=1)}
-    out = np.asarray(attend.attend({}, state, Q, Q, V, LENGTHS)[0])
+    state = {"centroids": np.repeat(state_of(attend)["centroids"][:, :1], 3, axis=1)}
+    out = np.asarray(attended(attend, state, Q, Q, V, LENGTHS)[0])
     for row, tokens in enumerate(taken):
         np.testing.assert_array_equal(out[row].any(axis=-1).sum(axis=0), tokens)
 

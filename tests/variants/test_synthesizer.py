@@ -1,5 +1,7 @@
 """Synthesizer: what its scores depend on, what is trained, and its checks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,27 +17,43 @@ SIZES = Sizes(heads=2, size=4, value_size=4, model_size=8)
 
 
 def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+@functools.cache
 def made(*parts, **fields):
     attend = Synthesizer(parts, **{"length": 12, **fields})
-    boxed = attend.init(jax.random.key(0), SIZES)
-    unboxed = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
-    return attend, *unboxed
+
+    @jax.jit
+    def init(rng):
+        boxed = attend.init(rng, SIZES)
+        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+
+    return attend, *jax.tree.map(np.asarray, init(jax.random.key(0)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def attended(attend, params, state, q, k, v, mask, **options):
+    return attend.attend(params, state, q, k, v, mask, **options)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def matrix_of(attend, params, state, q, k, mask, x_BTM):
+    return effective_matrix(attend, params, state, q, k, mask, x_BTM=x_BTM)
 
 
 def matrix(attend, params, state, x_BTM, mask=None, seed=0):
     """The attention weights, [B, H, Q, K]."""
     q_BTHD = normal(*x_BTM.shape[:2], 2, 4, seed=seed)
-    return effective_matrix(attend, params, state, q_BTHD, q_BTHD, mask, x_BTM=x_BTM)
+    return np.asarray(matrix_of(attend, params, state, q_BTHD, q_BTHD, mask, x_BTM))
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_which_tokens_a_score_depends_on(part):
     """A dense score on its query's token, a random one on none, a product on both."""
     attend, params, state = made(part)
-    one_BTM, two_BTM = normal(1, 6, 8), normal(1, 6, 8, seed=1).at[:, 2].set(normal(1, 6, 8)[:, 2])
+    one_BTM, two_BTM = normal(1, 6, 8), normal(1, 6, 8, seed=1)
+    two_BTM[:, 2] = one_BTM[:, 2]
     one, two = (matrix(attend, params, state, x_BTM) for x_BTM in (one_BTM, two_BTM))
     same_QK = np.all(np.isclose(one, two, atol=1e-6), axis=(0, 1, 3))
     np.testing.assert_array_equal(same_QK, ["dense" not in part or i == 2 for i in range(6)])
@@ -50,7 +68,7 @@ def test_weights_of_several_parts_sum_to_one_and_mix_scores():
         np.log(matrix(Synthesizer((part,), 12), {part: params[part]}, state, x_BTM))
         for part in attend.parts
     ]
-    params = params | {"mixture": jnp.log(jnp.array([1.0, 3.0]))}
+    params = params | {"mixture": np.log(np.array([1.0, 3.0], "float32"))}
     ours = np.log(matrix(attend, params, state, x_BTM))
     theirs = 0.25 * alone[0] + 0.75 * alone[1]
     theirs -= np.log(np.exp(theirs).sum(-1, keepdims=True))
@@ -65,7 +83,7 @@ def test_a_fixed_matrix_is_state_and_has_no_gradient():
     def loss(state):
         return (attend.attend({}, state, v_BTHE, v_BTHE, v_BTHE, None)[0] ** 2).sum()
 
-    assert not np.any(jax.grad(loss)(state)["fixed"])
+    assert not np.any(jax.jit(jax.grad(loss))(state)["fixed"])
     assert "fixed" not in made("random")[2]
 
 
@@ -89,26 +107,28 @@ def test_rows_are_a_softmax_over_what_is_visible_alone():
 @pytest.mark.parametrize("part", ["dense", "factorised_dense"])
 def test_a_nan_in_padding_does_not_reach_the_gradients_of_parameters(part):
     attend, params, state = made(part)
-    v_BTHE, x_BTM = normal(1, 6, 2, 4), normal(1, 6, 8).at[:, 4:].set(jnp.nan)
+    v_BTHE, x_BTM = normal(1, 6, 2, 4), normal(1, 6, 8)
+    x_BTM[:, 4:] = np.nan
 
     def loss(params):
         given = (params, state, v_BTHE, v_BTHE, v_BTHE, Lengths(jnp.array([4])))
         return (attend.attend(*given, x_BTM=x_BTM)[0] ** 2).sum()
 
-    for grad in jax.tree.leaves(jax.grad(loss)(params)):
+    for grad in jax.tree.leaves(jax.jit(jax.grad(loss))(params)):
         assert np.isfinite(grad).all()
         assert np.any(grad)
 
 
 def test_a_nan_in_padded_queries_and_keys_does_not_reach_the_mixture():
     attend, params, state = made("random", "dot")
-    q_BTHD = normal(1, 6, 2, 4).at[:, 4:].set(jnp.nan)
+    q_BTHD = normal(1, 6, 2, 4)
+    q_BTHD[:, 4:] = np.nan
 
     def loss(params):
         given = (params, state, q_BTHD, q_BTHD, normal(1, 6, 2, 4), Lengths(jnp.array([4])))
         return (attend.attend(*given)[0] ** 2).sum()
 
-    for grad in jax.tree.leaves(jax.grad(loss)(params)):
+    for grad in jax.tree.leaves(jax.jit(jax.grad(loss))(params)):
         assert np.isfinite(grad).all()
         assert np.any(grad)
 
@@ -119,7 +139,7 @@ def test_dropout_is_on_in_training_alone():
 
     def out(rng=None):
         given = (params, state, v_BTHE, v_BTHE, v_BTHE, None)
-        return np.asarray(attend.attend(*given, x_BTM=x_BTM, rng=rng)[0])
+        return np.asarray(attended(attend, *given, x_BTM=x_BTM, rng=rng))
 
     np.testing.assert_array_equal(out(), out())
     assert np.any(out(jax.random.key(0)) != out())
