@@ -33,8 +33,8 @@ SENTENCES ?= "$(SENTENCE)" \
 
 help:
 	@echo "make demo    train a small translator, see its BLEU, translate with it (minutes)"
-	@echo "make test    the tests (10 minutes)"
-	@echo "make quick   the quick tests, before every commit (90 seconds)"
+	@echo "make test    the tests"
+	@echo "make quick   the quick tests, before every commit"
 	@echo "make long    every law in every place, under every mask; what else takes minutes"
 	@echo "make mutants puts faults into a copy of the code; the tests must find each of them"
 	@echo "make soak    all tests ten times, also on a busy machine and in random order (hours)"

@@ -61,7 +61,7 @@ def main() -> None:
     name, moment, *arguments = sys.argv[1:]
     arrange(moment, lambda: os.kill(os.getpid(), signal.Signals[f"SIG{name}"]))
     sys.argv = ["launch.py", *arguments]
-    sys.orig_argv = [sys.executable, *sys.argv]  # what the user is told to start again
+    sys.orig_argv = [sys.executable, *sys.argv]  # the command that the message names
     runpy.run_path("launch.py", run_name="__main__")
 
 

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# Becomes the command, after asking Linux to be killed when the parent dies. A program of its own: a
-# function that is called between fork and exec may deadlock in a process with threads.
+# Asks Linux to kill this process when its parent dies, then becomes the command. It is a separate
+# program because a function between fork and exec may deadlock in a process with threads.
 _TIED_TO_PARENT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of prctl.h

@@ -13,6 +13,7 @@ from attention.models.transformer import Transformer
 from attention.modules.feed_forward import FeedForward
 from attention.modules.wiring import Last, Mixture, SameLevel
 from attention.variants import Additive, Linear
+from tests.models.test_transformer import variables_of
 
 SOURCE_BS = jnp.array([[4, 5, 6, 7], [8, 9, 0, 0]])
 TARGET_BT = jnp.array([[3, 6, 7, 5, 4], [3, 9, 0, 0, 0]])
@@ -25,19 +26,6 @@ SMALL = dict(vocab_size=11, size=8, heads=2, layers=2, feed_forward=partial(Feed
 @functools.cache
 def model_of(wiring, **options):
     return Transformer(wiring=wiring, **SMALL, **options)
-
-
-@functools.cache
-def variables_of(model):
-    """Random parameters, without compiling an init."""
-    random = np.random.default_rng(0)
-    abstract = nn.meta.unbox(jax.eval_shape(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT))
-
-    def fill(path, a):
-        one = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
-        return jnp.asarray(one + 0.3 * random.normal(size=a.shape), a.dtype)
-
-    return jax.tree_util.tree_map_with_path(fill, abstract)
 
 
 @functools.cache
