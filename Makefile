@@ -69,7 +69,7 @@ long: $(STAMP)
 	$(PYTEST) -m long $(ARGS)
 
 soak: $(STAMP)
-	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak $(ARGS)
 
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -14,7 +14,7 @@ from attention.analysis.plots import attention_map
 from attention.data.examples import encode_sources
 from attention.data.tokenizer import BOS, PAD
 from attention.models.filling import FillingTransformer
-from attention.shapes import Attend, Mix
+from attention.shapes import Attend, Mix, Tree
 from attention.tasks.filling import MASK, Filling
 from attention.trained import Trained
 
@@ -75,29 +75,27 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
     if isinstance(model, FillingTransformer):
         model = model.transformer
         variables = {name: tree["transformer"] for name, tree in variables.items()}
-    _, sown = model.apply(
-        variables,
-        source_S[None],
-        target_T[None].astype(np.int32),
-        mutable=["intermediates"],
-    )
-    layers = sown["intermediates"]
 
-    def matrices(side: str, module: str, attend: Attend | Mix) -> list[np.ndarray]:
-        found = []
-        for number in range(model.layers):
-            layer = layers[f"{side}_layers_{number}"][module]
+    @jax.jit
+    def maps(variables: Tree, source_1S: jax.Array, target_1T: jax.Array) -> dict[str, list]:
+        _, sown = model.apply(variables, source_1S, target_1T, mutable=["intermediates"])
+        layers = sown["intermediates"]
+
+        def matrix(attend: Attend | Mix, layer: Tree) -> jax.Array:
             if isinstance(attend, Mix):
-                matrix = influence_matrix(attend, *layer["mixed"][0])
-            else:
-                *inputs, bias, x_BTM = layer["attended"][0]
-                matrix = effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)
-            found.append(np.asarray(matrix[0]))
-        return found
+                return influence_matrix(attend, *layer["mixed"][0])[0]
+            *inputs, bias, x_BTM = layer["attended"][0]
+            return effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)[0]
 
-    with jax.default_matmul_precision("float32"):
+        def matrices(side: str, module: str, attend: Attend | Mix) -> list[jax.Array]:
+            each = range(model.layers)
+            return [matrix(attend, layers[f"{side}_layers_{n}"][module]) for n in each]
+
         return {
             "encoder": matrices("encoder", "self_attention", model.encoder),
             "decoder": matrices("decoder", "self_attention", model.decoder),
             "cross": matrices("decoder", "cross_attention", model.cross),
         }
+
+    with jax.default_matmul_precision("float32"):
+        return jax.device_get(maps(variables, source_S[None], target_T[None].astype(np.int32)))

@@ -1,10 +1,11 @@
 """Runs the suite again and again, to see that it passes whatever else the machine does.
 
-    python -m tests.soak [--runs=plain,plain,busy,shuffled]       # by default ten: 6, 3 and 1
+    python -m tests.soak [--runs=plain,plain,busy,shuffled] [--continue]   # by default ten runs
 
 A run that is ``busy`` has two processes beside it that keep two cores at work; one that is
-``shuffled`` takes its tests in random order. Each begins with nothing compiled. What came of them
-is written to docs/soak.json as they end.
+``shuffled`` takes its tests in random order. Each begins with nothing compiled. The results are
+written to docs/soak.json as the runs end; ``--continue`` keeps those that stand there and does the
+runs that are missing.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def run(kind: str, seed: int) -> dict:
         print(ran.stdout, ran.stderr, file=sys.stderr)
     return {
         "kind": kind,
+        **provenance(),
         "seed": seed if kind == "shuffled" else None,
         "exit code": ran.returncode,
         "minutes": round((time.monotonic() - start) / 60, 1),
@@ -90,13 +92,14 @@ def run(kind: str, seed: int) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=lambda text: text.split(","), default=RUNS)
-    kinds = parser.parse_args().runs
-    found = {"command": "make soak", **provenance(), "runs": []}
-    for number, kind in enumerate(kinds, 1):
-        found["runs"].append(run(kind, seed=number))
-        print(json.dumps(found["runs"][-1]), flush=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    return any(each["exit code"] for each in found["runs"])
+    parser.add_argument("--continue", dest="goes_on", action="store_true")
+    given = parser.parse_args()
+    done = json.loads(RESULTS.read_text())["runs"] if given.goes_on else []
+    for number, kind in [*enumerate(given.runs, 1)][len(done) :]:
+        done.append(run(kind, seed=number))
+        print(json.dumps(done[-1]), flush=True)
+        RESULTS.write_text(json.dumps({"command": "make soak", "runs": done}, indent=1) + "\n")
+    return any(each["exit code"] for each in done)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,13 @@ BIASES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", BIASES.values(), ids=BIASES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, marks=pytest.mark.long if name.startswith("given by") else (), id=name)
+        for name, make in BIASES.items()
+    ],
+)
 def test_the_gradient_by_tile_is_that_of_the_whole(make):
     random = np.random.default_rng(0)
     q, k, v = (jnp.asarray(random.normal(size=(2, 600, 3, 4)), "float32") for _ in range(3))

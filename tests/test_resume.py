@@ -87,7 +87,7 @@ def uninterrupted(tiny, launched, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kills", "steps"),
     [
-        pytest.param(3, 60, marks=pytest.mark.slow),
+        pytest.param(2, 24, marks=pytest.mark.slow),
         pytest.param(20, 300, marks=pytest.mark.long),
     ],
 )
@@ -140,15 +140,14 @@ def wait_until(happened, process):
 
 @pytest.mark.slow
 def test_stopped_by_signals_at_any_time_nothing_is_lost(start, uninterrupted, tmp_path):
-    """In its steps by both, while it sets up, and in the final evaluation."""
-    steps = 60
+    """While it sets up, in its steps, and in the final evaluation."""
+    steps = 24
     (arguments, whole), stopped = uninterrupted(steps), tmp_path / "it's  stopped"
     log = log_of(stopped)
     for number, moment in (
         (signal.SIGINT, "said data: "),
-        (signal.SIGTERM, "logged 7"),
-        (signal.SIGINT, "logged 40"),
-        (signal.SIGTERM, "final"),
+        (signal.SIGTERM, "logged 10"),
+        (signal.SIGINT, "final"),
     ):
         process = start(arguments, stopped, (number.name.removeprefix("SIG"), moment))
         assert process.wait(timeout=600) == 128 + number
@@ -161,7 +160,7 @@ def test_stopped_by_signals_at_any_time_nothing_is_lost(start, uninterrupted, tm
         assert done.startswith(f"launch.py: stopped by {number.name}")
     with log.open("ab") as stream:
         assert subprocess.run(shlex.split(command), cwd=ROOT, stdout=stream).returncode == 0
-    assert len(re.findall(r"at step \d+, which is saved", log.read_text())) == 2
+    assert len(re.findall(r"at step \d+, which is saved", log.read_text())) == 1
     assert_same_runs(whole, stopped, steps)
 
 
@@ -186,7 +185,7 @@ def small_disk(tmp_path):
     ("every", "fault"),
     [
         (1, r"(metrics.jsonl or tb/ cannot be written|checkpoint \d+ could not be saved)"),
-        (10**6, r"checkpoint \d+ could not be saved"),
+        pytest.param(10**6, r"checkpoint \d+ could not be saved", marks=pytest.mark.long),
     ],
 )
 def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(
@@ -227,13 +226,12 @@ def last_report(workdir):
 
 
 EIGHT = """
-import io, os, sys
+import io, sys
 import jax
 import launch
 assert jax.device_count() == 8
 workdir, *arguments = sys.argv[1:]
 assert launch.main(["launch.py", *arguments]) == 0
-assert launch.main(["launch.py", "evaluate", workdir, "--split=valid"]) == 0
 sys.stdin = io.TextIOWrapper(io.BytesIO(b"a b c\\n\\nd\\ne f\\n"))
 assert launch.main(["launch.py", "translate", workdir]) == 0
 """
@@ -245,7 +243,8 @@ def test_eight_devices_train_evaluate_and_translate_as_one_does(
 ):
     arguments = [*tiny, "--config.train.log_every=1", "--config.train.steps=10"]
     one, eight = f"--workdir={tmp_path / 'one'}", f"--workdir={tmp_path / 'eight'}"
-    assert launched(*arguments, one).code == 0
+    ran = launched(*arguments, one)
+    assert ran.code == 0, ran.err
     lines = eight_devices(EIGHT, eight, *arguments, eight).splitlines()
     rows = [
         [row["train/loss"] for row in losses(tmp_path / name) if "train/loss" in row]
@@ -253,7 +252,6 @@ def test_eight_devices_train_evaluate_and_translate_as_one_does(
     ]
     assert len(rows[0]) == 10
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-5)
-    valid = launched("evaluate", one, "--split=valid").report
-    assert json.loads(lines[1])["loss"] == pytest.approx(valid["loss"], rel=1e-5)
+    assert json.loads(lines[0])["loss"] == pytest.approx(ran.report["loss"], rel=1e-5)
     said = launched("translate", eight, stdin=b"a b c\n\nd\ne f\n").out
-    assert lines[2:] == said.split("\n")[:-1]
+    assert lines[1:] == said.split("\n")[:-1]
