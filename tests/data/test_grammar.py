@@ -1,5 +1,6 @@
 """The embedded English-Chinese grammar: correct pairs, and splits that share no combination."""
 
+import functools
 import hashlib
 import os
 import random
@@ -17,9 +18,10 @@ from attention.data.grammar.rules import Rule, Slot
 from attention.data.grammar.splits import grammar, rules, split_of
 from attention.data.grammar.verbs import VERBS
 
-TRAIN = sample_pairs("train", 30_000)
-TEST = sample_pairs("test", 2_000)
-VALID = sample_pairs("valid", 2_000)
+
+@functools.cache
+def drawn(split):
+    return sample_pairs(split, 30_000 if split == "train" else 2_000)
 
 
 def words(sentence):
@@ -107,14 +109,14 @@ def test_a_symbol_without_rules_is_named():
 
 
 def test_sentences_are_distinct_and_as_many_as_asked():
-    for pairs, count in ((TRAIN, 30_000), (TEST, 2_000), (VALID, 2_000)):
+    for pairs, count in ((drawn("train"), 30_000), (drawn("test"), 2_000), (drawn("valid"), 2_000)):
         assert len(pairs) == len(set(pairs.source)) == count
     assert len(sample_pairs("test", 0)) == 0
 
 
 def test_a_larger_sample_begins_with_the_smaller_and_seeds_differ():
-    assert sample_pairs("train", 200).source == TRAIN.source[:200]
-    assert sample_pairs("train", 200, seed=1).source != TRAIN.source[:200]
+    assert sample_pairs("train", 200).source == drawn("train").source[:200]
+    assert sample_pairs("train", 200, seed=1).source != drawn("train").source[:200]
 
 
 def test_the_sample_does_not_depend_on_the_hash_seed():
@@ -177,11 +179,15 @@ def test_wrong_arguments_are_explained():
 
 
 def test_splits_share_no_sentence():
-    train, valid, test = set(TRAIN.source), set(VALID.source), set(TEST.source)
+    train, valid, test = (
+        set(drawn("train").source),
+        set(drawn("valid").source),
+        set(drawn("test").source),
+    )
     assert not train & valid
     assert not train & test
     assert not valid & test
-    assert not set(TRAIN.target) & set(TEST.target)
+    assert not set(drawn("train").target) & set(drawn("test").target)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -198,7 +204,7 @@ def test_each_test_sentence_holds_a_kept_combination():
         phrase = grammar("test").derive("sentence", draw)
         if "test" in map(split_of, phrase.combinations):
             kept.add(phrase.chinese)
-    assert set(TEST.target[:400]) <= kept
+    assert set(drawn("test").target[:400]) <= kept
 
 
 def test_kept_pairs_of_words_stand_together_in_the_test_text_only():
@@ -217,17 +223,23 @@ def test_kept_pairs_of_words_stand_together_in_the_test_text_only():
         found |= {(forms[v], "object", by_form[n]) for v, n in done.findall(text)}
         return {combination for combination in found if split_of(combination) == split}
 
-    assert not kept(TRAIN.source, "test")
-    assert not kept(TRAIN.source, "valid")
-    assert not kept(VALID.source, "test")
-    assert len(kept(TEST.source, "test")) > 40
-    assert len(kept(TRAIN.source, "train")) > 400
+    assert not kept(drawn("train").source, "test")
+    assert not kept(drawn("train").source, "valid")
+    assert not kept(drawn("valid").source, "test")
+    assert len(kept(drawn("test").source, "test")) > 40
+    assert len(kept(drawn("train").source, "train")) > 400
 
 
 def test_every_test_word_occurs_in_training():
-    seen = {word for sentence in TRAIN.source for word in words(sentence)}
-    assert {word for sentence in TEST.source + VALID.source for word in words(sentence)} <= seen
-    assert set("".join(TEST.target + VALID.target)) <= set("".join(TRAIN.target))
+    seen = {word for sentence in drawn("train").source for word in words(sentence)}
+    assert {
+        word
+        for sentence in drawn("test").source + drawn("valid").source
+        for word in words(sentence)
+    } <= seen
+    assert set("".join(drawn("test").target + drawn("valid").target)) <= set(
+        "".join(drawn("train").target)
+    )
     assert 400 < len(seen) < 1_000
 
 
@@ -235,7 +247,7 @@ def test_every_test_word_occurs_in_training():
 
 
 def test_english_is_written_as_usual():
-    for sentence in TRAIN.source + TEST.source:
+    for sentence in drawn("train").source + drawn("test").source:
         assert re.fullmatch(r"[A-Z][A-Za-z0-9,.' -]*[a-z0-9][.?]", sentence), sentence
         assert not re.search(r"  | [.,?]", sentence), sentence
         assert 4 <= len(sentence.split()) <= 25, sentence
@@ -246,7 +258,7 @@ def test_english_is_written_as_usual():
 
 
 def test_english_verbs_agree():
-    text = "\n".join(TRAIN.source)
+    text = "\n".join(drawn("train").source)
     one = "|".join(n.one for n in NOUNS)
     many = "|".join(n.many for n in NOUNS)
     start_one, start_many = rf"^(The|This|An?) ({one})", rf"^(The|These|\w+ \w+) ({many})"
@@ -258,16 +270,16 @@ def test_english_verbs_agree():
 
 
 def test_chinese_is_written_as_usual():
-    for sentence in TRAIN.target + TEST.target:
+    for sentence in drawn("train").target + drawn("test").target:
         assert re.fullmatch(r"[\u4e00-\u9fff〇，]+[。？]", sentence), sentence
-    for english, chinese in zip(TRAIN.source, TRAIN.target, strict=True):
+    for english, chinese in zip(drawn("train").source, drawn("train").target, strict=True):
         assert english.endswith("?") == chinese.endswith("？")
 
 
 def test_nouns_take_their_measure_words():
     measures = "".join({n.measure for n in NOUNS})
     nouns = "|".join(sorted((n.zh for n in NOUNS), key=len, reverse=True))
-    text = "\n".join(TRAIN.target)
+    text = "\n".join(drawn("train").target)
     counted = re.findall(rf"[一两三四五六七八九十这那哪]([{measures}])({nouns})", text)
     assert set(counted) == {(n.measure, n.zh) for n in NOUNS}
     by_hand = (
@@ -328,7 +340,7 @@ MOVES = [
 
 @pytest.mark.parametrize(("english", "chinese"), MOVES)
 def test_phrases_move(english, chinese):
-    pairs = zip(TRAIN.source, TRAIN.target, strict=True)
+    pairs = zip(drawn("train").source, drawn("train").target, strict=True)
     found = [(e, c) for e, c in pairs if re.search(english, e)]
     assert len(found) >= 3
     for e, c in found:

@@ -38,6 +38,12 @@ MODELS = {
 }
 SEARCHED = ("monotonic", "copying, pre", "copying, location")
 each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+# Of these, a few in `make test`.
+any_model = pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=[] if n in SEARCHED else pytest.mark.long) for n, m in MODELS.items()],
+    ids=MODELS,
+)
 
 
 def full(model, source_BS, target_BT):
@@ -59,7 +65,7 @@ def test_cached_decoding_is_the_full_pass(model):
     np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
 
 
-@each_model
+@any_model
 def test_beams_share_the_memory_and_may_be_reordered_while_the_cache_grows(model):
     memory, cache = run(model)(SOURCE_BS, length=2, method="start")
     cache = jax.tree.map(lambda x: np.repeat(np.asarray(x), 3, axis=0), cache)
@@ -96,7 +102,7 @@ def test_more_padding_changes_nothing(model):
     )
 
 
-@each_model
+@any_model
 def test_gradients_are_finite_and_nan_in_padding_stays_there(model):
     lengths = [(x != 0).sum(axis=1) for x in (SOURCE_BS, TARGET_BT)]
 
@@ -124,11 +130,7 @@ def test_gradients_are_finite_and_nan_in_padding_stays_there(model):
         assert not np.any(np.where(real[..., None], 0, ours))
 
 
-@pytest.mark.parametrize(
-    "model",
-    [pytest.param(m, marks=[] if n in SEARCHED else pytest.mark.long) for n, m in MODELS.items()],
-    ids=MODELS,
-)
+@any_model
 def test_a_beams_score_is_what_the_full_pass_says(model):
     """Over reorders, a cache that grows, and rows that run on alone."""
     source_BS = np.concatenate([np.tile(SOURCE_BS, (2, 1)), np.array([[5, 9, 6, 4, 1]], np.int32)])

@@ -145,8 +145,16 @@ TOGETHER = [
 ]
 
 
+# The laws have every attention; that a model is made of it hangs on the place more than on which.
 @pytest.mark.slow
-@pytest.mark.parametrize("places", TOGETHER, ids=lambda places: "-".join(places.values()))
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param(places, marks=pytest.mark.long if number % 3 else (), id="-".join(names))
+        for number, places in enumerate(TOGETHER)
+        for names in [places.values()]
+    ],
+)
 def test_in_every_place(places):
     check(model_of(**places))
 
