@@ -1,46 +1,53 @@
-"""Attention for JAX and Flax: every variant of the Transformer lectures as one small value."""
+"""Attention for JAX and Flax: every variant of the Transformer lectures as one small value.
 
-from attention import kernels, masks, positions, shapes, variants
-from attention.kernels import softmax_attention
-from attention.models.transformer import Transformer
-from attention.modules.mixing import Mixing
-from attention.modules.multi_head import MultiHead
-from attention.modules.named import (
-    AdditiveAttention,
-    AxialAttention,
-    BigBirdAttention,
-    CompressedAttention,
-    ConvMixing,
-    CosineAttention,
-    DilatedAttention,
-    EfficientAttention,
-    FixedAttention,
-    FNetMixing,
-    GlobalAttention,
-    GraphAttention,
-    GridAttention,
-    GRUMixing,
-    LinearAttention,
-    LinformerAttention,
-    LocalAttention,
-    LocationAttention,
-    LongformerAttention,
-    LSTMMixing,
-    MixerMixing,
-    MonotonicAttention,
-    PatternedAttention,
-    PerformerAttention,
-    PerHeadAttention,
-    ReformerAttention,
-    ReLUAttention,
-    RFAAttention,
-    RoutingAttention,
-    SinkhornAttention,
-    SoftmaxAttention,
-    StridedAttention,
-    SynthesizerAttention,
-    TemperedAttention,
-)
+Nothing is imported before it is used, so that the command line answers ``--help`` at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attention import kernels, masks, positions, shapes, variants
+    from attention.kernels import softmax_attention
+    from attention.models.transformer import Transformer
+    from attention.modules.mixing import Mixing
+    from attention.modules.multi_head import MultiHead
+    from attention.modules.named import (
+        AdditiveAttention,
+        AxialAttention,
+        BigBirdAttention,
+        CompressedAttention,
+        ConvMixing,
+        CosineAttention,
+        DilatedAttention,
+        EfficientAttention,
+        FixedAttention,
+        FNetMixing,
+        GlobalAttention,
+        GraphAttention,
+        GridAttention,
+        GRUMixing,
+        LinearAttention,
+        LinformerAttention,
+        LocalAttention,
+        LocationAttention,
+        LongformerAttention,
+        LSTMMixing,
+        MixerMixing,
+        MonotonicAttention,
+        PatternedAttention,
+        PerformerAttention,
+        PerHeadAttention,
+        ReformerAttention,
+        ReLUAttention,
+        RFAAttention,
+        RoutingAttention,
+        SinkhornAttention,
+        SoftmaxAttention,
+        StridedAttention,
+        SynthesizerAttention,
+        TemperedAttention,
+    )
 
 __all__ = [
     "AdditiveAttention",
@@ -87,3 +94,23 @@ __all__ = [
     "softmax_attention",
     "variants",
 ]
+
+_MODULES = ("kernels", "masks", "positions", "shapes", "variants")
+_OF_MODULES = {
+    "MultiHead": "modules.multi_head",
+    "Mixing": "modules.mixing",
+    "Transformer": "models.transformer",
+    "softmax_attention": "kernels",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"attention.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'attention' has no attribute {name!r}")
+    return getattr(import_module(f"attention.{_OF_MODULES.get(name, 'modules.named')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

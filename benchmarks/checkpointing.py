@@ -44,21 +44,24 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
     import jax
     import jax.numpy as jnp
 
-    from attention import build, host, run, trained
-    from attention.data.batches import iterator
-    from attention.training.devices import shard_batch
-    from attention.training.logs import MetricsWriter
-    from attention.training.loop import train
-    from attention.training.step import make_train_step
-    from attention.training.watchdog import watchdog
-    from experiments.resolve import resolve
+    from attention.lab.build import values
+    from attention.lab.commands import process
+    from attention.lab.commands.resolve import resolve
+    from attention.lab.data.batching.batches import iterator
+    from attention.lab.runs import load
+    from attention.lab.runs import train as run
+    from attention.lab.storage.metrics import MetricsWriter
+    from attention.lab.training.devices import shard_batch
+    from attention.lab.training.loop import train
+    from attention.lab.training.step import make_train_step
+    from attention.lab.training.watchdog import watchdog
 
-    host.keep_compiled_programs()
-    host.keep_freed_memory()
+    process.keep_compiled_programs()
+    process.keep_freed_memory()
     config = resolve("experiments/quickstart.py", [])
     with tempfile.TemporaryDirectory() as scratch:
-        setup = run._set_up(config, Path(scratch), build.devices(config))
-        with trained.open_checkpoints(config, Path(scratch)) as none_yet:
+        setup = run._set_up(config, Path(scratch), values.devices(config))
+        with load.open_checkpoints(config, Path(scratch)) as none_yet:
             start = run._start(setup, none_yet).state
     update = make_train_step(setup.task.loss, setup.optimiser)
 
@@ -77,7 +80,7 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
     def whole() -> None:
         with (
             tempfile.TemporaryDirectory() as scratch,
-            trained.open_checkpoints(config, Path(scratch)) as checkpoints,
+            load.open_checkpoints(config, Path(scratch)) as checkpoints,
             MetricsWriter(scratch, steps=steps, stream=io.StringIO()) as writer,
             watchdog(config["train"]["watchdog_seconds"]) as dog,
         ):

@@ -29,10 +29,12 @@ sys.path.insert(0, str(ROOT))
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-from attention import build, host, trained  # noqa: E402
 from attention.decoding import Beams, Step  # noqa: E402
-from attention.judge import Judge  # noqa: E402
-from attention.tasks.translation import Search, Translation  # noqa: E402
+from attention.lab.build import values  # noqa: E402
+from attention.lab.commands import process  # noqa: E402
+from attention.lab.evaluation.evaluator import Evaluator  # noqa: E402
+from attention.lab.runs import load  # noqa: E402
+from attention.lab.tasks.translation import Search, Translation  # noqa: E402
 from benchmarks.training_runs import MULTI30K, machine  # noqa: E402
 
 SIZES = {
@@ -58,15 +60,17 @@ def main() -> None:
     if not options.data_dir.is_dir():
         print(f"decoding: skipped, {options.data_dir} is absent; say --data_dir=DIR")
         return
-    host.keep_freed_memory()
+    process.keep_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
         workdir = options.workdir or Path(scratch) / "run"
         if not (workdir / "checkpoints").is_dir():
             train(workdir, options.data_dir, options.steps)
-        run = trained.load(workdir)
-        pairs = build.pairs(run.config, "test", str(options.data_dir))
-        judge = replace(run.judge, batch_tokens=options.batch_tokens or run.judge.batch_tokens)
-        examples = judge.examples(pairs)
+        run = load.load(workdir)
+        pairs = values.pairs(run.config, "test", str(options.data_dir))
+        evaluator = replace(
+            run.evaluator, batch_tokens=options.batch_tokens or run.evaluator.batch_tokens
+        )
+        examples = evaluator.examples(pairs)
         reference = np.mean([len(tokens_T) for tokens_T in examples.target])
         print(
             f"\n`python benchmarks/decoding.py` on {machine()}; {len(pairs)} sentences, "
@@ -75,8 +79,8 @@ def main() -> None:
         print("| beams | first time, s | s | sentences/s | tokens/s | mean length | needed |")
         print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for beams in (4, 1):
-            search = build.search(run.config, beams=beams)
-            print(report(run, judge, examples.source, search, options.runs), flush=True)
+            search = values.search(run.config, beams=beams)
+            print(report(run, evaluator, examples.source, search, options.runs), flush=True)
 
 
 def train(workdir: Path, data_dir: Path, steps: int) -> None:
@@ -89,19 +93,19 @@ def train(workdir: Path, data_dir: Path, steps: int) -> None:
 
 
 def report(
-    run: trained.Trained, judge: Judge, sources: list[np.ndarray], search: Search, runs: int
+    run: load.Trained, evaluator: Evaluator, sources: list[np.ndarray], search: Search, runs: int
 ) -> str:
     """A row of the table."""
-    judge = replace(judge)  # nothing compiled yet
+    evaluator = replace(evaluator)  # nothing compiled yet
 
     def translate() -> float:
         started = time.perf_counter()
-        judge.translate(run.params, run.model_state, sources, search)
+        evaluator.translate(run.params, run.model_state, sources, search)
         return time.perf_counter() - started
 
     first, seconds = translate(), statistics.median(translate() for _ in range(runs))
     counting = Counting(**{f.name: getattr(run.task, f.name) for f in fields(run.task)})
-    replace(judge, task=counting).translate(run.params, run.model_state, sources, search)
+    replace(evaluator, task=counting).translate(run.params, run.model_state, sources, search)
     jax.effects_barrier()
     tokens = sum(map(np.sum, counting.lengths))
     needed = tokens * search.beams / sum(counting.rows)

@@ -145,17 +145,18 @@ def update_of(run: str) -> Callable[[], None]:
     import jax
     import numpy as np
 
-    from attention import build, host
-    from attention.training.step import create_state, make_train_step
-    from experiments.resolve import resolve
+    from attention.lab.build import values
+    from attention.lab.commands import process as host
+    from attention.lab.commands.resolve import resolve
+    from attention.lab.training.step import create_state, make_train_step
 
     host.keep_compiled_programs()
     host.keep_freed_memory()
     flags = [f"--config.model.encoder.{key}={said(value)}" for key, value in RUNS[run].items()]
     config = resolve(f"experiments/quickstart.py:encoder={name_of(run)}", flags)
     size = config["data"]["vocab_size"]
-    task = build.task(config, SimpleNamespace(vocab_size=size))
-    optimiser = build.optimiser(config)
+    task = values.task(config, SimpleNamespace(vocab_size=size))
+    optimiser = values.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))

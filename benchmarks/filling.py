@@ -23,9 +23,11 @@ from benchmarks.paired import use_processors
 
 use_processors(2)
 
-from attention import build, host, trained  # noqa: E402
-from attention.tasks.translation import Search  # noqa: E402
-from attention.trained import Trained  # noqa: E402
+from attention.lab.build import values  # noqa: E402
+from attention.lab.commands import process  # noqa: E402
+from attention.lab.runs import load  # noqa: E402
+from attention.lab.runs.load import Trained  # noqa: E402
+from attention.lab.tasks.translation import Search  # noqa: E402
 
 WAYS = {"1 iteration": (1, 1), "4 iterations": (4, 1), "10 iterations": (10, 1),
         "4 iterations, 5 lengths": (4, 5)}  # fmt: skip
@@ -41,13 +43,13 @@ def main() -> None:
     if not (options.left_to_right and options.filling):
         print("no runs to compare: see --help")
         return
-    host.keep_freed_memory()
-    plain, filling = trained.load(options.left_to_right), trained.load(options.filling)
-    ways = {"left to right, greedy": (plain, build.search(plain.config, beams=1))}
+    process.keep_freed_memory()
+    plain, filling = load.load(options.left_to_right), load.load(options.filling)
+    ways = {"left to right, greedy": (plain, values.search(plain.config, beams=1))}
     for name, (iterations, lengths) in WAYS.items():
-        search = build.search(filling.config, beams=lengths)
+        search = values.search(filling.config, beams=lengths)
         ways[name] = filling, replace(search, iterations=iterations)
-    pairs = build.pairs(plain.config, "test")
+    pairs = values.pairs(plain.config, "test")
     print("| | BLEU | sentences a second, one by one | times | in batches | times |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     rows = [[way, f"{bleu(*ways[way], pairs):.2f}"] for way in ways]
@@ -59,27 +61,29 @@ def main() -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def bleu(run: Trained, search: Search, pairs: build.Pairs) -> float:
+def bleu(run: Trained, search: Search, pairs: values.Pairs) -> float:
     """Of the whole split; what it needs is compiled then."""
-    return run.judge.report(run.params, run.model_state, pairs, search)[0]["bleu"]
+    return run.evaluator.report(run.params, run.model_state, pairs, search)[0]["bleu"]
 
 
 def measured(
     ways: dict[str, tuple[Trained, Search]],
-    pairs: build.Pairs,
+    pairs: values.Pairs,
     *,
     sentences: int,
     singly: bool,
 ) -> list[float]:
     """Sentences a second of each way: by the median of its turns."""
-    sources = {way: run.judge.examples(pairs).source[:sentences] for way, (run, _) in ways.items()}
+    sources = {
+        way: run.evaluator.examples(pairs).source[:sentences] for way, (run, _) in ways.items()
+    }
     turns: dict[str, list[float]] = {way: [] for way in ways}
     parts = [slice(at, at + 1) for at in range(sentences)] if singly else [slice(0, sentences)]
     for number in range(1 + ROUNDS):  # the first compiles
         for way, (run, search) in ways.items():
             for part in parts:
                 begun = time.perf_counter()
-                run.judge.translate(run.params, run.model_state, sources[way][part], search)
+                run.evaluator.translate(run.params, run.model_state, sources[way][part], search)
                 if number:
                     turns[way].append(time.perf_counter() - begun)
     each = 1 if singly else sentences

@@ -27,9 +27,9 @@ use_processors(2)
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-from attention import host  # noqa: E402
 from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.kernels import softmax_attention  # noqa: E402
+from attention.lab.commands import process  # noqa: E402
 from attention.masks import Causal  # noqa: E402
 
 TOKENS, HEADS, SIZE = 4_096, 8, 64
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--keep_freed_memory", action="store_true")
     options = parser.parse_args()
     if options.keep_freed_memory:
-        host.keep_freed_memory()
+        process.keep_freed_memory()
     ratios: dict[str, list[float]] = {}
     print(HEADER)
     for length in map(int, options.lengths.split(",")):

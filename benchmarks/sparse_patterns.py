@@ -33,11 +33,12 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from attention import host, masks, variants  # noqa: E402
+from attention import masks, variants  # noqa: E402
 from attention.analysis.growth import exponent  # noqa: E402
 from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.analysis.multiply_adds import multiply_adds  # noqa: E402
 from attention.kernels import softmax_attention  # noqa: E402
+from attention.lab.commands import process  # noqa: E402
 from attention.shapes import Named, Sizes  # noqa: E402
 
 HEADS, SIZE, WINDOW = 8, 64, 128
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="of each time that is fitted")
     parser.add_argument("--only", default="", help="grow only what has this in its name")
     options = parser.parse_args()
-    host.keep_freed_memory()  # as launch.py does
+    process.keep_freed_memory()  # as launch.py does
     parts: dict[str, Callable[[], None]] = {
         "window": partial(window, options.pairs),
         "growth": partial(growth, options.repeats, options.only),

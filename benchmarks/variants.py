@@ -31,10 +31,12 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from attention import attentions, host, masks  # noqa: E402
+from attention import masks  # noqa: E402
 from attention.analysis.growth import exponent  # noqa: E402
 from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.analysis.multiply_adds import multiply_adds  # noqa: E402
+from attention.lab.build import attentions  # noqa: E402
+from attention.lab.commands import process  # noqa: E402
 from attention.shapes import Mix, Named, Sizes  # noqa: E402
 
 HEADS, SIZE = 4, 64
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="grow these alone, with commas between")
     parser.add_argument("--pairs", type=int, default=9)
     options = parser.parse_args()
-    host.keep_freed_memory()  # as launch.py does
+    process.keep_freed_memory()  # as launch.py does
     names = options.only.split(",") if options.only else list(attentions.ATTENTIONS)
     parts: dict[str, Callable[[], None]] = {
         "growth": partial(growth, names),

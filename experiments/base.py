@@ -7,8 +7,10 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from attention import attentions, schema
-from attention.spelling import nearest
+from attention.errors import ConfigError
+from attention.lab.build import attentions
+from attention.lab.config import schema
+from attention.lab.config.suggest import suggest
 
 
 def get_config(
@@ -23,27 +25,27 @@ def get_config(
       **sections: values by section, as in ``model=dict(size=256)``.
 
     Raises:
-      ValueError: a section, a key, a place or an attention is unknown.
+      ConfigError: a section, a key, a place or an attention is unknown.
     """
     plain = schema.defaults()
     for section, values in sections.items():
         for name, value in values.items() if isinstance(values, dict) else [("", values)]:
-            full = f"{section}.{name}" if name else section
+            full = schema.current_name(f"{section}.{name}" if name else section)
             if full not in schema.SCHEMA:
-                near = nearest(full, schema.SCHEMA)
-                raise ValueError(f"config key {full} is unknown{near}")
-            (plain[section] if name else plain)[name or section] = value
+                near = suggest(full, schema.SCHEMA)
+                raise ConfigError(f"config key {full} is unknown{near}")
+            (plain[section] if name else plain)[full.rpartition(".")[2]] = value
     chosen = dict(part.partition("=")[::2] for part in structure.split(",") if part)
     for place, name in chosen.items():
         if place not in schema.ATTENTIONS:
-            near = nearest(place, schema.ATTENTIONS)
+            near = suggest(place, schema.ATTENTIONS)
             places = ", ".join(schema.ATTENTIONS)
-            raise ValueError(f"config argument {place}={name}: places are {places}{near}")
+            raise ConfigError(f"config argument {place}={name}: places are {places}{near}")
     for place in schema.ATTENTIONS:
         fields = attentions.attention_defaults(chosen.get(place, "softmax"), place)
         shared = {name: value for name, value in (attention or {}).items() if name in fields}
         plain["model"][place] = fields | shared
-    config = ConfigDict(plain, type_safe=False)  # attention.schema has the better words
+    config = ConfigDict(plain, type_safe=False)  # attention.lab.config.schema has the better words
     for full, key in schema.SCHEMA.items():
         section, _, leaf = full.rpartition(".")
         owner = config[section] if section else config

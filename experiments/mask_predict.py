@@ -6,7 +6,7 @@ Time: six minutes on two cores. Expected: test BLEU 96 with four iterations and 
 tokens: after the quickstart's 400 it has 47.
 """
 
-from attention import attentions
+from attention.lab.build import attentions
 from experiments import quickstart
 
 

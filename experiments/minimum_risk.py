@@ -3,7 +3,7 @@
 Commands: python launch.py train --config=experiments/quickstart.py --workdir=runs/weak \
               --config.train.steps=150
           python launch.py train --config=experiments/minimum_risk.py --workdir=runs/risk \
-              --config.train.start_from=runs/weak
+              --config.train.init_from=runs/weak
           python launch.py evaluate --workdir=runs/risk --split=valid --samples=8
 Time: a minute and a half each on two cores. Expected, on the validation split: BLEU 64 and then 71,
 expected BLEU 25 and then 36 (docs/results.md).

@@ -6,7 +6,7 @@ norm at 3e-3 wins with 58.2 ± 0.7 validation BLEU over two seeds, rms norm has 
 150 steps are too few (8.5 and 6.1). The winner has 57.9 BLEU on the test split.
 """
 
-from attention.sweeping import grid
+from attention.lab.sweeping import grid
 from experiments import quickstart
 
 

@@ -2,7 +2,7 @@
 
 Command: python launch.py train --config=experiments/wiring.py
 Time: about two minutes on two cores. Expected: test BLEU 97 (docs/results.md). With
---config.model.wiring=same layer i asks layer i.
+--config.model.encoder_memory=same layer i asks layer i.
 """
 
 from experiments import quickstart
@@ -11,5 +11,5 @@ from experiments import quickstart
 def get_config(structure: str = ""):
     """``structure`` picks attentions by place, as in ``cross=additive``."""
     config = quickstart.get_config(structure)
-    config.model.wiring = "mixture"
+    config.model.encoder_memory = "mixture"
     return config

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from attention import run
-from attention.judge import Judge
-from attention.training.logs import MetricsWriter
-from attention.training.step_directories import StepDirectories
+from attention.lab.evaluation.evaluator import Evaluator
+from attention.lab.runs import train
+from attention.lab.storage.metrics import MetricsWriter
+from attention.lab.storage.step_directories import StepDirectories
 
 
 def at(owner: Any, name: str, reached: Callable[..., bool], act: Callable, *, after: bool) -> None:
@@ -41,7 +41,7 @@ def arrange(moment: str, act: Callable[[], None]) -> None:
     """Lets ``act`` happen at a moment, see above."""
     kind, _, value = moment.partition(" ")
     if kind == "said":
-        at(run, "say", lambda text: text.startswith(value), act, after=True)
+        at(train, "say", lambda text: text.startswith(value), act, after=True)
     elif kind == "logged":
         at(MetricsWriter, "log", lambda _, step, *__: step >= int(value), act, after=True)
     elif kind == "saving":
@@ -49,10 +49,10 @@ def arrange(moment: str, act: Callable[[], None]) -> None:
     elif kind == "final":
 
         def evaluate(*arguments: Any, **options: Any) -> Any:
-            at(Judge, "report", lambda *_: True, act, after=False)
+            at(Evaluator, "report", lambda *_: True, act, after=False)
             return original(*arguments, **options)
 
-        original, run.trained.evaluate = run.trained.evaluate, evaluate
+        original, train.load.evaluate = train.load.evaluate, evaluate
     else:
         raise ValueError(f"moment is {moment!r}; see tests/moments.py")
 

@@ -6,66 +6,56 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# What each part of attention/ may import of it, beside itself. Nothing here is transitive.
-_LIBRARY = [
-    *("shapes", "masks", "positions", "biases", "randomness"),
-    *("kernels", "variants", "modules", "models"),
-]
-_NEIGHBOURS = ["decoding", "data", "training", "evaluation", "analysis"]
-_PARTS = {*_LIBRARY, *_NEIGHBOURS, "tasks"}
-ALLOWED = {
+# What each part may import, beside itself: only of rows above it. Nothing here is transitive.
+LIBRARY = {
+    "errors": set(),
     "shapes": set(),
+    "randomness": set(),
     "masks": {"shapes"},
     "positions": {"shapes"},
     "biases": {"shapes"},
-    "randomness": set(),
     "kernels": {"shapes", "masks", "positions", "biases", "randomness"},
-    "variants": {*_LIBRARY} - {"variants", "modules", "models"},
-    "modules": {*_LIBRARY} - {"modules", "models"},
-    "models": {*_LIBRARY} - {"models"},
-    **{name: {"shapes", "masks", "files"} for name in _NEIGHBOURS},
-    "tasks": {*_LIBRARY, "data", "training", "decoding", "evaluation"},
-    # Only these compose: build makes the values, run and its kin use them.
-    "spelling": set(),
-    "keys": {"spelling"},
-    "schema": {"keys", "spelling"},
-    "parsing": {"keys"},
-    "options": {"keys", "schema", "parsing", "attentions"},
-    "attentions": {"variants", "keys", "schema", "spelling"},
-    "host": set(),
-    "files": set(),
-    "results": {"files"},
-    "provenance": set(),
-    "workdir": {"schema", "files"},
-    "build": _PARTS | {"schema", "attentions"},
-    "judge": _PARTS,
-    "places": {"schema", "build", "variants"},
-    "checks": {"schema", "build", "places", "shapes"},
-    "capabilities": _PARTS | {"attentions"},
-    "trained": _PARTS | {"schema", "workdir", "build", "judge", "checks"},
-    "inspecting": _PARTS | {"schema", "workdir", "build", "judge", "trained"},
-    "exposing": _PARTS | {"build", "trained"},
-    "tagging": {"data"},
-    "distilling": _PARTS | {"build", "checks", "trained"},
-    "translating": _PARTS | {"build", "checks", "trained"},
-    "starting": _PARTS | {"workdir", "trained"},
-    "run": _PARTS
-    | {"schema", "workdir", "build", "judge", "checks", "provenance", "results", "trained"}
-    | {"starting"},
-    "sweeping": {"analysis", "training", "keys", "schema", "parsing", "files"}
-    | {"results", "workdir", "checks", "trained"},
-    "": set(_LIBRARY),  # attention/__init__.py: what `import attention` brings
+    "variants": {"shapes", "masks", "positions", "biases", "randomness", "kernels"},
 }
-MAY_IMPORT_ML_COLLECTIONS = ("launch.py", "experiments/", "tests/")
+LIBRARY["modules"] = {*LIBRARY}
+LIBRARY["models"] = {*LIBRARY}
+LIBRARY[""] = {*LIBRARY}  # attention/__init__.py: what `import attention` brings
+LIBRARY["decoding"] = {"shapes"}
+LIBRARY["analysis"] = LIBRARY["modules"] - {"modules"}
+LIBRARY = {name: {"errors", *parts} for name, parts in LIBRARY.items()}
+LIBRARY["errors"] = set()
+_OF_LIBRARY = {*LIBRARY} - {""}
+_DATA = {"lab.data.tokenizer", "lab.data.sources", "lab.data.batching"}
+LAB = {
+    "lab.config": set(),
+    "lab.data.tokenizer": set(),
+    "lab.data.sources": set(),
+    "lab.data.batching": _DATA - {"lab.data.batching"},
+    "lab.evaluation.scores": set(),
+    "lab.pictures": set(),
+    "lab.training": set(),
+    "lab.storage": {"lab.config", "lab.training"},
+    "lab.tasks": _DATA | {"lab.training", "lab.evaluation.scores"},
+    "lab.evaluation.evaluator": _DATA | {"lab.training", "lab.evaluation.scores", "lab.tasks"},
+    "lab.build": _DATA | {"lab.config", "lab.training", "lab.tasks", "lab.evaluation.scores"},
+}
+LAB["lab.runs"] = {*LAB}
+LAB["lab.sweeping"] = {*LAB}
+LAB["lab.commands"] = {*LAB}
+ALLOWED = LIBRARY | {name: _OF_LIBRARY | parts for name, parts in LAB.items()}
+SPLIT = ("lab.data", "lab.evaluation")  # whose modules stand in rows of their own
+MAY_IMPORT_ML_COLLECTIONS = ("attention/lab/commands/", "experiments/", "tests/")
 
 
 def module_name(path: str) -> str:
-    """'attention/data/text.py' -> 'attention.data.text'; an __init__ has its package's name."""
+    """'attention/lab/keys.py' -> 'attention.lab.keys'; of __init__, the package."""
     parts = path.removesuffix(".py").split("/")
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -103,7 +93,7 @@ def breaches(files: dict[str, str]) -> list[str]:
             if name.split(".")[0] == "ml_collections":
                 if not path.startswith(MAY_IMPORT_ML_COLLECTIONS):
                     wrong.append(
-                        f"{path}:{line}: only launch.py and experiments/ see ml_collections"
+                        f"{path}:{line}: only lab/commands and experiments/ see ml_collections"
                     )
             elif path.startswith("attention/") and name.split(".")[0] in ("experiments", "launch"):
                 wrong.append(f"{path}:{line}: the library must not import {name}")
@@ -121,13 +111,15 @@ def breaches(files: dict[str, str]) -> list[str]:
 
 
 def part(module: str) -> str:
-    """'attention.data.text' -> 'data'; the package itself is ''."""
-    return [*module.split("."), ""][1]
+    """'attention.lab.data.sources.text' -> 'lab.data.sources'; the package itself is ''."""
+    names = module.split(".")[1:]
+    depth = 3 if ".".join(names[:2]) in SPLIT else 2 if names[:1] == ["lab"] else 1
+    return ".".join(names[:depth])
 
 
 def python_files() -> dict[str, str]:
     paths = [ROOT / "launch.py"]
-    for folder in ("attention", "experiments", "benchmarks", "tests"):
+    for folder in ("attention", "experiments", "benchmarks", "tests", "tools"):
         paths += sorted((ROOT / folder).rglob("*.py"))
     return {str(p.relative_to(ROOT)): p.read_text("utf-8") for p in paths if p.exists()}
 
@@ -149,21 +141,22 @@ def test_imports_run_one_way():
         ("attention/modules/layers.py", "def f():\n  from attention.models import transformer"),
         ("attention/models/transformer.py", "import attention"),
         ("attention/decoding/beam.py", "from attention.models.transformer import Transformer"),
-        ("attention/data/text.py", "from attention.training import loop"),
-        ("attention/training/step.py", "import attention.evaluation.scores as s"),
-        ("attention/analysis/plots.py", "from attention.tasks import translation"),
-        ("attention/tasks/translation.py", "from attention import build"),
-        ("attention/schema.py", "from attention.build import ATTENTIONS"),
-        ("attention/build.py", "import ml_collections"),
-        ("attention/run.py", "from ml_collections import config_flags"),
-        ("attention/run.py", "import experiments.text"),
-        ("attention/__init__.py", "from attention.training import losses"),
+        ("attention/lab/data/sources/text.py", "from attention.lab.training import loop"),
+        ("attention/lab/training/step.py", "import attention.lab.evaluation.scores as s"),
+        ("attention/lab/pictures/plots.py", "from attention.lab.tasks import translation"),
+        ("attention/lab/tasks/translation.py", "from attention.lab.build import values"),
+        ("attention/lab/config/schema.py", "from attention.lab.build import ATTENTIONS"),
+        ("attention/lab/build/values.py", "import ml_collections"),
+        ("attention/lab/runs/train.py", "from ml_collections import config_flags"),
+        ("attention/lab/runs/train.py", "import experiments.text"),
+        ("attention/__init__.py", "from attention.lab.training import losses"),
         ("attention/leftovers.py", "from attention import shapes"),
         ("benchmarks/speed.py", "import ml_collections"),
     ],
 )
 def test_a_breach_is_found(path, source):
-    others = ["models/transformer", "modules/multi_head", "training/loop", "shapes", "build"]
+    others = ["models/transformer", "modules/multi_head", "lab/training/loop", "shapes"]
+    others += ["lab/build/values", "lab/evaluation/scores"]
     files = {f"attention/{name}.py": "" for name in others}
     wrong = breaches(files | {path: source})
     assert len(wrong) == 1
@@ -174,17 +167,17 @@ def test_a_breach_is_found(path, source):
     ("path", "source"),
     [
         ("attention/modules/layers.py", "from attention.kernels import softmax_attention"),
-        ("attention/data/batches.py", "from . import text"),
+        ("attention/lab/data/sources/grammar.py", "from . import text"),
         ("attention/decoding/beam.py", "from attention.shapes import check"),
-        ("attention/tasks/translation.py", "from attention.data.batches import TrainBatches"),
-        ("attention/run.py", "from attention import build, schema"),
+        ("attention/lab/tasks/translation.py", "from attention.lab.data.tokenizer import BOS"),
+        ("attention/lab/runs/train.py", "from attention.lab.build import values"),
         ("attention/shapes.py", "import jax\nimport numpy as np"),
-        ("launch.py", "from ml_collections import config_flags\nfrom attention import run"),
+        ("attention/lab/commands/resolve.py", "import ml_collections"),
         ("experiments/text.py", "import ml_collections"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
-    files = {f"attention/{name}.py": "" for name in ("data/text", "run", "build", "schema")}
+    files = {f"attention/{name}.py": "" for name in ("lab/data/sources/text", "lab/build/values")}
     assert breaches(files | {path: source}) == []
 
 
@@ -192,9 +185,9 @@ def test_what_is_allowed_passes(path, source):
     "files",
     [
         {
-            "attention/data/a.py": "from attention.data import b",
-            "attention/data/b.py": "from attention.data.c import x",
-            "attention/data/c.py": "def f():\n  from .a import x",
+            "attention/lab/tasks/a.py": "from attention.lab.tasks import b",
+            "attention/lab/tasks/b.py": "from attention.lab.tasks.c import x",
+            "attention/lab/tasks/c.py": "def f():\n  from .a import x",
         },
         {
             "attention/kernels/__init__.py": "from attention.kernels.reference import f",
@@ -218,21 +211,43 @@ def run(source: str) -> str:
     ).stdout
 
 
-def test_import_attention_brings_nothing_heavy():
-    loaded = run("import sys, attention; print(*{name.split('.')[0] for name in sys.modules})")
-    heavy = {"optax", "orbax", "grain", "tensorflow", "matplotlib", "ml_collections", "sacrebleu"}
-    heavy |= {
-        "sentencepiece",
-        "tensorboardX",
-        "tqdm",
-        "safetensors",
-        "wandb",
-        "ray",
-        "submitit",
-        "optuna",
-    }
-    assert "flax" in loaded.split()
-    assert not heavy & set(loaded.split())
+# By the name of its import, where that is not the name of the distribution.
+IMPORTED_AS = {"orbax-checkpoint": "orbax", "absl-py": "absl", "pylopdf-fonts-zh-cn": "pylopdf"}
+BROUGHT_BY_JAX_OR_FLAX = {"absl"}
+
+
+def test_the_library_imports_nothing_that_only_the_lab_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    of_lab = {Requirement(r).name for r in extras["lab"] + extras["sweep"] + extras["dev"]}
+    of_lab = {IMPORTED_AS.get(name, name) for name in of_lab} - BROUGHT_BY_JAX_OR_FLAX
+    loaded = run(
+        """
+        import importlib, pathlib, sys
+        import attention
+        for name in attention.__all__:
+            getattr(attention, name)
+        for path in pathlib.Path("attention").rglob("*.py"):
+            if path.parts[1] != "lab":
+                importlib.import_module(".".join(path.with_suffix("").parts))
+        print(*{name.split(".")[0] for name in sys.modules})
+        print(*(name for name in sys.modules if name.startswith("attention.lab.")))
+        """
+    ).split("\n")
+    assert {"flax", "numpy"} <= set(loaded[0].split())
+    assert not of_lab & set(loaded[0].split())
+    assert loaded[1] == ""
+
+
+def test_help_and_mistakes_do_not_wait_for_jax():
+    source = """
+        import sys
+        import launch
+        for arguments in (["--help"], ["train", "--help"], ["tran"]):
+            launch.main(["launch.py", *arguments])
+        print("jax" in sys.modules)
+        """
+    assert run(source).splitlines()[-1] == "False"
 
 
 def test_import_attention_compiles_nothing_and_adds_few_modules():
@@ -247,6 +262,8 @@ def test_import_attention_compiles_nothing_and_adds_few_modules():
         )
         before = set(sys.modules)
         import attention
+        for name in attention.__all__:
+            getattr(attention, name)
         print(len(compilations), *(set(sys.modules) - before))
         """
     ).split()

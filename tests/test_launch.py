@@ -12,9 +12,9 @@ import sys
 import jax
 import pytest
 
-from attention.data.tokenizer import train_tokenizer
-from attention.training.logs import read_metrics
-from experiments import arguments
+from attention.lab.commands import arguments
+from attention.lab.data.tokenizer import train_tokenizer
+from attention.lab.storage.metrics import read_metrics
 
 REPORT = {"score", "metric", "loss", "split", "step", "examples", "bleu", "chrf", "signature"}
 TEXT = "--config=experiments/text.py"
@@ -52,16 +52,16 @@ def opened(launched):
 
     So a program of `trained_run` is compiled, or traced, once for all these tests.
     """
-    import attention.trained
+    import attention.lab.runs.load
 
-    kept = functools.cache(attention.trained.load)
+    kept = functools.cache(attention.lab.runs.load.load)
 
     def once(workdir, checkpoint="best", *, teacher=None):
         return kept(str(workdir), checkpoint, teacher=teacher)
 
     def run(*arguments, **options):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(attention.trained, "load", once)
+            patch.setattr(attention.lab.runs.load, "load", once)
             return launched(*arguments, **options)
 
     return run
@@ -239,7 +239,7 @@ def test_a_teacher_of_another_vocabulary(launched, tiny, trained_run, corpus, tm
 def test_a_tag_may_be_empty_and_nothing_else():
     given = ["launch.py", "mix", "--tag="]
     rest = ["data_dir", "target_dir", "source_lang", "target_lang", "synthetic", "monolingual"]
-    assert arguments.parse([*given, *(f"--{name}=x" for name in rest)])[1]["tag"] == ""
+    assert arguments.parse([*given, *(f"--{name}=x" for name in rest)]).given["tag"] == ""
     with pytest.raises(ValueError, match="mix needs a value for --monolingual"):
         arguments.parse([*given, *(f"--{name}=x" for name in rest[:-1]), "--monolingual="])
 
@@ -247,13 +247,18 @@ def test_a_tag_may_be_empty_and_nothing_else():
 def test_help(launched):
     ran = launched("--help")
     assert ran.code == 0
-    assert "launch.py evaluate  --workdir=DIR" in ran.out
+    assert all(f"  {command}" in ran.out for command in arguments.COMMANDS)
+    for command, about in arguments.COMMANDS.items():
+        ran = launched(command, "--help")
+        assert (ran.code, ran.err) == (0, "")
+        assert about.help in ran.out
+        assert all(f"\n  --{flag}" in ran.out for flag in about.flags)
 
 
 COMMANDS = [
     (
         [],
-        "needs one of train, sweep, evaluate, translate, inspect, distil, mix, expose, options",
+        "needs one of train, evaluate, translate, inspect, sweep, options, distil, mix, expose",
     ),
     (["tran"], "got tran"),
     (["train", "evaluate"], "got train evaluate"),
@@ -270,7 +275,7 @@ COMMANDS = [
     (["translate", "--workdir=x", "--beam=two"], "flag --beam=two"),
     (["train", "--config=experiments/tex.py"], "there is no file experiments/tex.py"),
     (["train", "--config=README.md"], "README.md is no Python file"),
-    (["train", "--config=experiments/resolve.py"], "has no function get_config"),
+    (["train", "--config=attention/lab/commands/resolve.py"], "has no function get_config"),
 ]
 
 
@@ -535,18 +540,59 @@ def test_beams_above_the_vocabulary_that_the_text_supports(launched, tiny, tmp_p
     assert contents(tmp_path) == {}
 
 
-def test_a_bug_is_one_line_with_a_hint_and_a_traceback_on_request(launched, monkeypatch):
-    import attention.trained
+def test_a_bug_is_one_line_and_its_traceback_is_kept_in_the_workdir(
+    launched, monkeypatch, tmp_path
+):
+    import attention.lab.runs.load
 
-    monkeypatch.setattr(attention.trained, "evaluate", lambda workdir: {}["of ours"])
-    ran = launched("evaluate", "--workdir=x")
+    monkeypatch.setattr(attention.lab.runs.load, "evaluate", lambda workdir: {}["of ours"])
+    ran = launched("evaluate", f"--workdir={tmp_path}")
+    log = tmp_path / "errors.log"
+    line = f"launch.py: a fault of this program, KeyError: 'of ours'; traceback: {log}\n"
+    assert (ran.code, ran.err) == (1, line)
+    assert "Traceback (most recent call last)" in log.read_text()
+    launched("evaluate", f"--workdir={tmp_path}")
+    assert log.read_text().count("Traceback") == 2
+    ran = launched("evaluate", "--workdir=nowhere")
     assert ran.code == 1
-    assert ran.err == (
-        "launch.py: KeyError: 'of ours'; set ATTENTION_TRACEBACK=1 for the traceback\n"
-    )
+    assert "Traceback (most recent call last)" in ran.err
+    assert ran.err.splitlines()[-1].endswith("KeyError: 'of ours'; traceback: above")
+
+
+def test_a_mistake_shows_its_traceback_on_request(launched, monkeypatch):
     monkeypatch.setenv("ATTENTION_TRACEBACK", "1")
-    assert "Traceback (most recent call last)" in launched("evaluate", "--workdir=x").err
     assert "Traceback (most recent call last)" in launched("evaluate", "--workdir=/no").err
+
+
+def test_a_value_error_inside_a_jitted_step_is_ours(launched, tiny, tmp_path, monkeypatch):
+    from attention.lab.training import noise
+
+    def broken(*arguments, **options):
+        raise ValueError("of ours, while the step was traced")
+
+    monkeypatch.setattr(noise.TeacherForcing, "decoder_input", broken)
+    ran = launched(*tiny, f"--workdir={tmp_path}")
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == (
+        "launch.py: a fault of this program, ValueError: of ours, while the step was traced; "
+        f"traceback: {tmp_path / 'errors.log'}"
+    )
+    assert "in broken" in (tmp_path / "errors.log").read_text()
+
+
+def test_out_of_memory_is_one_line_with_a_remedy(launched, tiny, tmp_path, monkeypatch):
+    import jax.errors
+
+    import attention.lab.runs.train
+
+    def full(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(attention.lab.runs.train, "loop", full)
+    ran = launched(*tiny, f"--workdir={tmp_path}")
+    assert ran.code == 1
+    assert "launch.py: out of memory: lower train.batch_tokens" in ran.err.splitlines()[-1]
+    assert "RESOURCE_EXHAUSTED" in (tmp_path / "errors.log").read_text()
 
 
 def test_options_lists_every_key(launched):
@@ -564,18 +610,18 @@ def test_a_split_cannot_lead_out_of_its_directory(opened, trained_run, tmp_path)
 
 
 def test_interrupted(launched, monkeypatch):
-    import attention.trained
+    import attention.lab.runs.load
 
     def interrupted(workdir):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attention.trained, "evaluate", interrupted)
+    monkeypatch.setattr(attention.lab.runs.load, "evaluate", interrupted)
     ran = launched("evaluate", "--workdir=x")
     assert (ran.code, ran.err) == (130, "launch.py: interrupted\n")
 
 
 def test_names_and_flags_reach_the_training(launched, monkeypatch, trained_run):
-    import attention.run
+    import attention.lab.runs.train
 
     calls, says = [], []
 
@@ -584,7 +630,7 @@ def test_names_and_flags_reach_the_training(launched, monkeypatch, trained_run):
         calls.append((config["model"]["size"], config["noise"]["k"], workdir, options))
         return trained_run[1].report
 
-    monkeypatch.setattr(attention.run, "train", train)
+    monkeypatch.setattr(attention.lab.runs.train, "train", train)
     spec = f"{TEXT}:encoder=softmax,cross=softmax"
     assert launched("--config.model.size=48", "train", spec, "--config.noise.k=2").code == 0
     assert launched("train", TEXT, "--workdir=a/b", "--on_change=continue").code == 0
@@ -615,7 +661,7 @@ def test_compiled_programs_are_kept_in_the_cache_unless_the_user_says_where(laun
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(launched, tiny, tmp_path):
     wild = ["train.learning_rate=1e30", "train.clip=0", "train.max_skipped=3", "train.warmup=0"]
     ran = launched(*tiny, *(f"--config.{w}" for w in wild), f"--workdir={tmp_path / 'run'}")
-    assert ran.code == 2
+    assert ran.code == 1
     assert ran.out == ""
     assert re.fullmatch(
         r"launch.py: the loss or its gradient was not finite in 3 steps in a row, the last being "

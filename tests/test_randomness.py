@@ -98,7 +98,7 @@ def test_the_mask_is_the_same_on_eight_devices_and_needs_no_exchange(eight_devic
         import jax, jax.numpy as jnp, numpy as np
         from jax.sharding import NamedSharding, PartitionSpec as P
         from attention.randomness import kept
-        from attention.training.devices import mesh
+        from attention.lab.training.devices import mesh
         split = NamedSharding(mesh(8), P("data"))
         drop = lambda x, rng: jnp.where(kept(rng, 0.5, x.shape), x, 0)
         x, rng = jnp.ones((16, 32)), jax.random.key(0)

@@ -15,8 +15,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from attention.training import seals
-from attention.training.logs import read_metrics
+from attention.lab.storage import checksums
+from attention.lab.storage.metrics import read_metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NOISY = [
@@ -213,7 +213,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(
     assert re.match(rf"launch.py: .*{fault}.* \(.*No space left", last)
     filler.unlink()
     step = max(int(path.name) for path in saved(workdir))
-    seals.check(workdir / "checkpoints" / str(step))
+    checksums.check(workdir / "checkpoints" / str(step))
     arguments += ["--config.train.steps=" + str(step + 5)]
     assert start(arguments, workdir, log=log).wait(timeout=600) == 0
     assert f"resumed at step {step} of {step + 5}" in log.read_text()

@@ -9,9 +9,9 @@ Array([[2, 3, 4, 0, 0]], dtype=int32)
 """
 
 from attention.decoding.beam import beam_search
-from attention.decoding.filling import Filled, mask_predict
 from attention.decoding.greedy import Decoded, greedy
 from attention.decoding.hypotheses import Beams
+from attention.decoding.mask_predict import Filled, mask_predict
 from attention.decoding.sample import Sampler, sample
 from attention.decoding.steps import Grow, Narrow, Step
 

@@ -15,9 +15,9 @@ from attention.models.stacks import decoder_layers, encoder_layers
 from attention.modules.copying import Source, source_of
 from attention.modules.dropout import Dropout
 from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
+from attention.modules.encoder_memory import LastLayer, each_normalised
 from attention.modules.feed_forward import FeedForward
 from attention.modules.own import Shared
-from attention.modules.wiring import Last, each_normalised
 from attention.positions import Rotary
 from attention.shapes import Attend, Mix, Sizes, Tree
 from attention.variants.softmax import Softmax
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
       layers: layers of the encoder and of the decoder.
       encoder, decoder, cross: the three attentions, values from ``attention.variants``; a mixer may
         stand for the first two.
-      wiring: makes what says which encoder layers each decoder layer asks, given ``layers``.
+      encoder_memory: makes the module that gives each decoder layer its memory, given ``layers``.
       copying: makes the module that copies source tokens to the output by the last layer's
         cross-attention, given ``dtype``; its log-probabilities stand for logits. Or None.
       feed_forward: makes a feed-forward layer.
@@ -71,7 +71,7 @@ class Transformer(nn.Module):
     encoder: Attend | Mix = Softmax()
     decoder: Attend | Mix = Softmax()
     cross: Attend = Softmax()
-    wiring: Callable[..., nn.Module] = Last
+    encoder_memory: Callable[..., nn.Module] = LastLayer
     copying: Callable[..., nn.Module] | None = None
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)
     norm: Callable[..., nn.Module] = nn.LayerNorm
@@ -107,7 +107,7 @@ class Transformer(nn.Module):
         self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
         self.encoder_layers = encoder_layers(self, source_norm)
         self.decoder_layers = decoder_layers(self, norm)
-        self.levels = self.wiring(layers=self.layers)
+        self.levels = self.encoder_memory(layers=self.layers)
         if self.pre_norm:
             self.encoder_norm, self.decoder_norm = source_norm(), norm()
         if self.copying is not None:
@@ -136,8 +136,9 @@ class Transformer(nn.Module):
         return self._normalised(self._states(source_BS)[-1:], source_BS)[0]
 
     def memories(self, source_BS: jax.Array) -> list[jax.Array]:
-        """What each layer of the decoder asks: source tokens [B, S] to vectors [B, S, M] each."""
-        return self._normalised(self.levels(self._states(source_BS)), source_BS)
+        """The memory of each decoder layer: source tokens [B, S] to vectors [B, S, M] each."""
+        made = self._normalised(self.levels(self._states(source_BS)), source_BS)
+        return made * (self.layers // len(made))
 
     def _normalised(self, memories: list[jax.Array], source_BS: jax.Array) -> list[jax.Array]:
         real_BS = source_BS != self.pad

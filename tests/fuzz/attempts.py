@@ -3,8 +3,10 @@
 from absl import flags
 from hypothesis import HealthCheck, settings
 
+from attention.errors import UserError
+
 # What the command line tells in one line: a mistake of the user.
-MISTAKES = (flags.Error, ValueError, TypeError, NotImplementedError, OSError)
+MISTAKES = (flags.Error, UserError)
 THOUSANDS = settings(
     max_examples=2_000,
     deadline=None,

@@ -9,10 +9,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attention import schema
-from attention.training.checkpoints import Checkpoints
-from attention.training.logs import MetricsWriter, read_metrics
-from attention.workdir import claimed, read_config
+from attention.lab.config import schema
+from attention.lab.storage.checkpoints import Checkpoints
+from attention.lab.storage.directory import claimed, read_config
+from attention.lab.storage.metrics import MetricsWriter, read_metrics
 from tests.fuzz.attempts import THOUSANDS, attempt
 
 JSON = st.one_of(

@@ -8,9 +8,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attention import attentions, build, checks, schema, workdir
-from experiments import resolve
-from experiments.arguments import COMMANDS, parse
+from attention.lab.build import attentions, checks, values
+from attention.lab.commands import resolve
+from attention.lab.commands.arguments import COMMANDS, parse
+from attention.lab.commands.arguments import FLAGS as FLAG_NAMES
+from attention.lab.config import schema
+from attention.lab.storage import directory
 from tests.fuzz.attempts import THOUSANDS, attempt
 
 KEYS = [name for name, _ in schema.flatten(schema.defaults())]
@@ -41,7 +44,7 @@ FLAGS = st.one_of(
     st.builds("--{}config.{}".format, st.sampled_from(["", "no"]), NAMES),
     st.builds(
         "--{}={}".format,
-        st.sampled_from(sorted({f for both in COMMANDS.values() for fs in both for f in fs})),
+        st.sampled_from(sorted(FLAG_NAMES)),
         WORDS,
     ),
     st.builds("{}{}".format, st.sampled_from(["", "-", "--", "---", "--no"]), WORDS),
@@ -61,13 +64,11 @@ def test_any_command_line(command, config, flags, order):
     parsed = attempt(parse, ["launch.py", *words])
     if isinstance(parsed, Exception):
         return
-    said, given_, keys = parsed
-    assert said in COMMANDS
-    assert set(given_) <= {*COMMANDS[said][0], *COMMANDS[said][1]}
-    if "config" in given_:
-        resolved = attempt(resolve.resolve, given_["config"], keys)
+    assert set(parsed.given) <= {*COMMANDS[parsed.command].flags}
+    if "config" in parsed.given:
+        resolved = attempt(resolve.resolve, parsed.given["config"], parsed.overrides)
         if not isinstance(resolved, Exception):
-            assert [name for name, _ in schema.flatten(resolved)] == KEYS_OF[given_["config"]]
+            assert [name for name, _ in schema.flatten(resolved)] == KEYS_OF[parsed.given["config"]]
 
 
 KEYS_OF = {spec: [name for name, _ in schema.flatten(resolve.resolve(spec, []))] for spec in SPECS}
@@ -112,15 +113,15 @@ def test_any_value_of_a_key_is_in_its_range_or_refused(name, value):
         return
     numbers = [v for _, v in schema.flatten(config) if isinstance(v, int | float)]
     assert all(math.isfinite(number) for number in numbers)
-    build.optimiser(config)
-    build.transformer(config, vocab_size=300)
+    values.optimiser(config)
+    values.transformer(config, vocab_size=300)
 
 
 @given(st.one_of(WORDS, st.text(alphabet="ab./-_~\0\n", max_size=8)))
 @THOUSANDS
 def test_any_run_name_stays_inside_the_root(name):
     with tempfile.TemporaryDirectory() as root:
-        found = attempt(workdir.inside, root, name)
+        found = attempt(directory.inside, root, name)
         if not isinstance(found, Exception):
             found.mkdir()
             assert [path.name for path in Path(root).iterdir()] == [name]

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attention.data.examples import encode_pairs
-from attention.data.text import read_parallel
-from attention.data.tokenizer import Tokenizer, train_tokenizer
+from attention.lab.data.batching.examples import encode_pairs
+from attention.lab.data.sources.text import read_parallel
+from attention.lab.data.tokenizer import Tokenizer, train_tokenizer
 from tests.fuzz.attempts import THOUSANDS, attempt
 
 PIECES = st.sampled_from(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attention import Transformer
-from attention.training import optimiser, schedules
-from attention.training.step import create_state, make_train_step
+from attention.lab.training import optimiser, schedules
+from attention.lab.training.step import create_state, make_train_step
 from attention.variants import Softmax
 from tests.laws.cases import DROPPING
 from tests.laws.harness import draw, numbers, run

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.data.tokenizer import BOS, EOS, PAD, UNK
+from attention.lab.data.tokenizer import BOS, EOS, PAD, UNK
+from attention.lab.tasks.translation import Search, Translation
 from attention.modules.copying import PointerGenerator
-from attention.tasks.translation import Search, Translation
 from attention.variants import Additive, Location, Monotonic, ReLU, Softmax
 from tests.models.test_transformer import (
     REAL_BT,

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention import attentions, build, checks, schema
-from attention.data.tokenizer import EOS, PAD, Tokenizer, train_tokenizer
-from attention.training.step import create_state, make_train_step
-from experiments.resolve import resolve
+from attention.lab.build import attentions, checks, values
+from attention.lab.commands.resolve import resolve
+from attention.lab.config import schema
+from attention.lab.data.tokenizer import EOS, PAD, Tokenizer, train_tokenizer
+from attention.lab.training.step import create_state, make_train_step
 
 # Small enough that what a pattern hides matters in nine tokens.
 PARAMETERS = {
@@ -65,7 +66,7 @@ def model_of(**places):
     config = schema.defaults()
     config["model"] |= {"size": 8, "heads": 2, "layers": 1, "ff_size": 12, "dropout": 0.0}
     config["model"] |= {place: spec(place, name) for place, name in places.items()}
-    return build.transformer(config, vocab_size=11)
+    return values.transformer(config, vocab_size=11)
 
 
 def told_of(decoder):
@@ -180,7 +181,7 @@ FEWER = [  # than the quickstart has
 def batch():
     """The quickstart's tokeniser and a batch of its sentences."""
     config = resolve("experiments/quickstart.py", FEWER)
-    pairs = build.pairs(config, "train")
+    pairs = values.pairs(config, "train")
     tokenizer = Tokenizer(train_tokenizer([*pairs.source, *pairs.target], 1_500))
     source, target = (
         [np.asarray(tokenizer.encode(text)) for text in texts[:8]]
@@ -208,7 +209,7 @@ def test_the_quickstart_trains_and_decodes(places, batch):
     for place, name in places.items():
         config["model"][place] = spec(place, name)
     checks.check(config)
-    task, optimiser = build.task(config, tokenizer), build.optimiser(config)
+    task, optimiser = values.task(config, tokenizer), values.optimiser(config)
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))
@@ -218,7 +219,7 @@ def test_the_quickstart_trains_and_decodes(places, batch):
         assert metrics["finite"]
         losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0]
-    search = dataclasses.replace(build.search(config), beams=2, max_length=9)
+    search = dataclasses.replace(values.search(config), beams=2, max_length=9)
     with told_of(task.model.decoder):
         beams = jax.jit(functools.partial(task.search, search=search))(
             state.params, state.model_state, rows["source_BS"]

@@ -11,11 +11,11 @@ import numpy as np
 import optax
 import pytest
 
+from attention.lab.training.step import create_state, make_train_step
 from attention.models.transformer import Transformer
 from attention.modules.batch_norm import BatchNorm
+from attention.modules.encoder_memory import SameLayer
 from attention.modules.feed_forward import FeedForward
-from attention.modules.wiring import SameLevel
-from attention.training.step import create_state, make_train_step
 
 pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 
@@ -202,6 +202,6 @@ def test_a_memory_that_all_layers_ask_is_normalised_once():
 
 
 def test_memories_that_differ_are_refused():
-    model = model_of(pre_norm=True, wiring=SameLevel).clone(layers=2)
+    model = model_of(pre_norm=True, encoder_memory=SameLayer).clone(layers=2)
     with pytest.raises(NotImplementedError, match="cannot normalise 2 memories that differ; use"):
         jax.eval_shape(model.init, jax.random.key(0), SOURCE_BS, TARGET_BT)

@@ -1,9 +1,0 @@
-"""English sentences with their Chinese translations, from a synchronous grammar.
-
-Words stand in `nouns` and `verbs`, paired rules in `noun_phrases`, `adverbials`, `clauses`,
-`partners` and `sentences`; `rules`, `patterns` and `derivations` are the machinery, `splits` draws.
-"""
-
-from attention.data.grammar.splits import SPLITS, count_pairs, sample_pairs
-
-__all__ = ["SPLITS", "count_pairs", "sample_pairs"]

@@ -1,0 +1,1 @@
+"""The keys of a config: schema, flags, suggestions."""

@@ -1,0 +1,82 @@
+"""One config key: default, type, range and a line of help; and what a value of it must be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from attention.errors import ConfigError
+from attention.lab.config.suggest import suggest
+
+
+@dataclass(frozen=True)
+class Key:
+    """One config key.
+
+    Attributes:
+      default: the value if nothing else is said; None where ``kind`` allows "not set".
+      help: one line.
+      kind: the type of the value; taken from the default unless that is None.
+      low, high: the range of a number, both ends included unless ``open_high``.
+      choices: the values allowed.
+      resume: whether it may change when a run goes on.
+    """
+
+    default: Any
+    help: str
+    kind: type | None = None
+    low: float | None = None
+    high: float | None = None
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+    resume: bool = False
+
+    @property
+    def type(self) -> type:
+        return self.kind or type(self.default)
+
+
+def check_value(name: str, key: Key, value: Any) -> None:
+    """Checks one value by its key; raises as ``check`` does."""
+    if value is None and key.default is None:
+        return
+    also = {float: int, tuple: list}.get(key.type, key.type)
+    fits = isinstance(value, key.type | also)
+    if not fits or (isinstance(value, bool) and key.type is not bool):
+        raise ConfigError(f"config.{name} is {value!r}; it needs {wanted(key)}")
+    if key.choices:
+        if value not in key.choices:
+            near = suggest(value, key.choices)
+            raise ConfigError(f"config.{name} is {value!r}; it needs {wanted(key)}{near}")
+    elif key.type in (int, float):
+        if key.type is int and value >= 2**31:
+            raise ConfigError(f"config.{name} is {value}; it needs to be below 2^31 ({key.help})")
+        low = -math.inf if key.low is None else key.low
+        high = math.inf if key.high is None else key.high
+        inside = low <= value < high if key.open_high else low <= value <= high
+        if not (inside and math.isfinite(value)):
+            raise ConfigError(f"config.{name} is {value}; it needs {wanted(key)}")
+
+
+def wanted(key: Key) -> str:
+    """What a key's value has to be, and what it means: for errors."""
+    return f"{allowed(key)} ({key.help})"
+
+
+def allowed(key: Key) -> str:
+    """What a key's value has to be."""
+    if key.choices:
+        return f"one of {', '.join(key.choices)}"
+    kinds = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        tuple: "values with commas between",
+    }
+    kind = kinds.get(key.type, "text")
+    if key.high is not None:
+        kind += f" in [{key.low:g}, {key.high:g}{')' if key.open_high else ']'}"
+    elif key.low is not None:
+        kind += f" of at least {key.low:g}"
+    return kind

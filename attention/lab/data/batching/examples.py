@@ -1,0 +1,142 @@
+"""Pairs as token ids, with a count of what was read, kept and skipped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from attention.errors import ConfigError, DataError
+from attention.lab.data.sources.pairs import Pairs
+from attention.lab.data.tokenizer import EOS, Tokenizer
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the pairs that were read; `str` gives it in one line.
+
+    Args:
+        read: pairs read.
+        kept: pairs kept.
+        skipped_long: pairs left out because a side exceeds `max_length` tokens.
+        skipped_empty: pairs left out because a side is blank.
+        source_tokens: source tokens kept, eos included.
+        target_tokens: target tokens kept, eos included.
+        max_length: the limit in tokens, eos included; None where there is none.
+    """
+
+    read: int
+    kept: int
+    skipped_long: int
+    skipped_empty: int
+    source_tokens: int
+    target_tokens: int
+    max_length: int | None = None
+
+    def __str__(self) -> str:
+        limit = "" if self.max_length is None else f" (over {self.max_length} tokens)"
+        return (
+            f"{self.read:,} pairs read, {self.kept:,} kept, {self.skipped_long:,} too long{limit}, "
+            f"{self.skipped_empty:,} with a blank side; {self.source_tokens:,} source and "
+            f"{self.target_tokens:,} target tokens"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Tokenized pairs, eos included on both sides.
+
+    Args:
+        source: int32 token ids of each source sentence.
+        target: int32 token ids of each target sentence.
+        report: what was read, kept and skipped.
+    """
+
+    source: list[np.ndarray]
+    target: list[np.ndarray]
+    report: Report
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @cached_property
+    def source_lengths(self) -> np.ndarray:
+        """Number of tokens of each source sentence, eos included."""
+        return np.fromiter(map(len, self.source), np.int64, len(self.source))
+
+    @cached_property
+    def target_lengths(self) -> np.ndarray:
+        """Number of tokens of each target sentence, eos included."""
+        return np.fromiter(map(len, self.target), np.int64, len(self.target))
+
+
+def encode_pairs(pairs: Pairs, tokenizer: Tokenizer, max_length: int) -> Examples:
+    """Tokenize pairs to train on; those that are too long or blank on either side are skipped.
+
+    Args:
+        pairs: the sentences.
+        tokenizer: the vocabulary of both sides.
+        max_length: most tokens a side may have, eos included.
+
+    Raises:
+        ValueError: `max_length` is below 2, or no pair is left.
+    """
+    if max_length < 2:
+        raise ConfigError(f"max_length is {max_length}: a token and its eos need at least 2")
+    source, target = _encode(pairs.source, tokenizer), _encode(pairs.target, tokenizer)
+    kept, long, empty = [], 0, 0
+    for index in range(len(pairs)):
+        if not pairs.source[index].strip() or not pairs.target[index].strip():
+            empty += 1
+        elif max(len(source[index]), len(target[index])) > max_length:
+            long += 1
+        else:
+            kept.append(index)
+    examples = _examples(
+        [source[i] for i in kept], [target[i] for i in kept], len(pairs), long, empty, max_length
+    )
+    if not kept:
+        raise DataError(f"no pair is left to train on: {examples.report}")
+    return examples
+
+
+def encode_all(pairs: Pairs, tokenizer: Tokenizer) -> Examples:
+    """Tokenize pairs to evaluate on: example i is pair i, however long; a blank side is one eos."""
+    source, target = _encode(pairs.source, tokenizer), _encode(pairs.target, tokenizer)
+    return _examples(source, target, len(pairs), 0, 0, None)
+
+
+def encode_sources(
+    sentences: Sequence[str], tokenizer: Tokenizer, max_length: int
+) -> tuple[list[np.ndarray], list[int]]:
+    """Tokenize sentences to translate, cutting each to `max_length` tokens, eos included.
+
+    Returns:
+        The token ids, eos included, and the indices of the sentences that were cut.
+
+    Raises:
+        ValueError: `max_length` is below 2.
+    """
+    if max_length < 2:
+        raise ConfigError(f"max_length is {max_length}: a token and its eos need at least 2")
+    encoded = _encode(sentences, tokenizer)
+    cut = [index for index, tokens in enumerate(encoded) if len(tokens) > max_length]
+    for index in cut:
+        encoded[index] = np.append(encoded[index][: max_length - 1], np.int32(EOS))
+    return encoded, cut
+
+
+def _encode(texts: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    return [np.array([*ids, EOS], np.int32) for ids in tokenizer.encode_batch(texts)]
+
+
+def _examples(
+    source: list[np.ndarray],
+    target: list[np.ndarray],
+    read: int,
+    long: int,
+    empty: int,
+    max_length: int | None,
+) -> Examples:
+    tokens = sum(map(len, source)), sum(map(len, target))
+    return Examples(source, target, Report(read, len(source), long, empty, *tokens, max_length))

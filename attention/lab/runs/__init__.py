@@ -1,0 +1,1 @@
+"""A run: trained, opened again, started from another."""

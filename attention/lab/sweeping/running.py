@@ -1,0 +1,140 @@
+"""Runs what is missing of a sweep, one process a trial, and shows how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+from attention.lab.storage.metrics import clock
+from attention.lab.sweeping.commands import Job, Outcome, say
+from attention.lab.sweeping.studies import Source
+from attention.lab.sweeping.table import FAILED, FINISHED, Row
+from attention.lab.sweeping.trials import Trial, failure_of, score_of, write_failure
+
+
+class Pool(Protocol):
+    """Runs jobs side by side."""
+
+    @property
+    def slots(self) -> int:
+        """For how many jobs there is room."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Takes a job, which waits until there is room."""
+        ...
+
+    def wait(self) -> tuple[Job, Outcome]:
+        """The next job that ends, with what came of it."""
+        ...
+
+
+OpenPool = Callable[[], contextlib.AbstractContextManager[Pool]]
+
+
+class WhenNeeded:
+    """A pool that is opened by its first job, and closed by the end of ``with``."""
+
+    def __init__(self, open_pool: OpenPool):
+        self._open, self._stack = open_pool, contextlib.ExitStack()
+        self._pool: Pool | None = None
+
+    @property
+    def slots(self) -> int:
+        """For how many jobs there is room."""
+        return self._opened().slots
+
+    def submit(self, job: Job) -> None:
+        """Takes a job, which waits until there is room."""
+        self._opened().submit(job)
+
+    def wait(self) -> tuple[Job, Outcome]:
+        """The next job that ends, with what came of it."""
+        return self._opened().wait()
+
+    def _opened(self) -> Pool:
+        if self._pool is None:
+            self._pool = self._stack.enter_context(self._open())
+        return self._pool
+
+    def __enter__(self) -> WhenNeeded:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+def run_trials(source: Source, pool: Pool, job_of: Callable[[Trial], Job]) -> list[Row]:
+    """Runs each trial that has not finished, and returns a row for each, in the order asked."""
+    rows: dict[str, Row | None] = {}  # None while it runs
+    running: dict[str, Trial] = {}
+    seconds: list[float] = []
+    more = True
+    while more or running:
+        while more and len(running) < (source.parallel or max(1, pool.slots)):
+            trial = source.ask()
+            if trial is None:
+                more = False
+                break
+            row = rows[trial.name] if trial.name in rows else row_of(trial)
+            if row is not None and row.score is not None:
+                rows[trial.name] = row
+                source.tell(trial, row.score)
+            elif trial.name not in rows:
+                rows[trial.name], running[trial.name] = None, trial
+                pool.submit(job_of(trial))
+        if running:
+            say(_progress(rows, source.count, pool.slots, seconds))
+            job, outcome = pool.wait()
+            trial = running.pop(job.name)
+            row = rows[trial.name] = settle(trial, outcome)
+            seconds.append(outcome.seconds)
+            shown = f"failed: {row.reason}" if row.score is None else f"scored {row.score:.2f}"
+            say(f"{trial.name} {shown}")
+            if row.score is not None:
+                source.tell(trial, row.score)
+    return [row for row in rows.values() if row is not None]
+
+
+def row_of(trial: Trial) -> Row:
+    """What the trial's directory says; what is damaged there counts as not run."""
+    try:
+        score, reason = score_of(trial), failure_of(trial) or ""
+    except (ValueError, OSError):
+        score, reason = None, ""
+    return Row(trial.name, trial.overrides, score, "" if score is not None else reason)
+
+
+def settle(trial: Trial, outcome: Outcome) -> Row:
+    """The row of a trial that has just ended; why it failed is kept in its directory."""
+    score, reason = None, outcome.reason
+    if not reason:
+        try:
+            score = score_of(trial)
+        except (ValueError, OSError) as error:
+            reason = str(error)
+        if score is None:
+            reason = reason or "it ended without a finite score, or of another version"
+    write_failure(trial, reason or None)
+    return Row(trial.name, trial.overrides, score, reason)
+
+
+def _progress(rows: dict[str, Row | None], count: int, slots: int, seconds: list[float]) -> str:
+    """One line: trials done, running, failed and to come, and the time that they will take."""
+    states = [row.state if row else "" for row in rows.values()]
+    done, failed = states.count(FINISHED), states.count(FAILED)
+    left = max(count - done - failed, states.count(""))
+    at_once = max(1, min(slots, left))
+    parts = [f"{done} done", f"{min(at_once, states.count(''))} running", f"{failed} failed"]
+    parts.append(f"{left} of {count} left")
+    if seconds:
+        mean = sum(seconds) / len(seconds)
+        parts.append(f"about {clock(mean * left / at_once)} to go")
+    return f"sweep: {', '.join(parts)}"

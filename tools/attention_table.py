@@ -1,0 +1,158 @@
+"""What every attention of a config can do, as a table made from what they declare.
+
+python -m tools.attention_table                       prints it
+python -m tools.attention_table docs/attentions.md    puts it between the two marks of that file
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from attention.lab.build import attentions
+from attention.modules.layers import multi_head
+from attention.modules.own import STATE
+from attention.shapes import Abilities, Attend, Mix
+
+BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
+SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
+# Other parameters with which an attention declares something else.
+FORMS: dict[str, tuple[dict[str, Any], ...]] = {
+    "longformer": ({"first": 0},),
+    "graph": ({"score": "dot"},),
+    "routing": ({"shared": False},),
+    "performer": ({"kind": "relu"},),
+    "rfa": ({"gated": True},),
+    "sinkhorn": ({"cut": 2},),
+    "synthesizer": (
+        {"parts": ("random",)},
+        {"parts": ("fixed",)},
+        {"parts": ("factorised_dense",)},
+        {"parts": ("factorised_random",)},
+        {"parts": ("dense", "dot")},
+    ),
+    "lstm": ({"both_ways": False},),
+    "gru": ({"both_ways": False},),
+}
+COLUMNS = (
+    "name",
+    "definition",
+    "causal",
+    "cross",
+    "padding",
+    "bias",
+    "decoding",
+    "time",
+    "memory",
+    "parameters",
+    "paper",
+    "file",
+)
+_PAPER = re.compile(r"[A-Z][\w-]+(?:,? (?:et al\.|&|and|[A-Z]\w+))* (?:19|20)\d\d")
+
+
+def table() -> str:
+    """The table in Markdown, a row an attention, and one for each of its other forms."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *_rows()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put_into(text: str) -> str:
+    """The text with the table between its marks.
+
+    Raises:
+      ValueError: the marks are missing.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the text has no {BEGIN} with {END} after it; put both where it belongs")
+    return f"{before}{begin}\n\n{table()}\n\n{end}{after}"
+
+
+def _rows() -> Iterator[tuple[str, ...]]:
+    for name in attentions.ATTENTIONS:
+        for form in ({}, *FORMS.get(name, ())):
+            spec = {"name": name} | form
+            told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
+            attend = attentions.attend(spec, attentions.usual_place(name))
+            yield _row(f"`{name}`" + (f" with {told}" if told else ""), attend)
+
+
+def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
+    can = attend.abilities
+    file = Path(inspect.getfile(type(attend))).name
+    return (
+        name,
+        (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),
+        can.causal,
+        _cross(can),
+        _padding(can),
+        _yes(can.bias),
+        can.decoding,
+        can.time,
+        can.memory,
+        _counted(attend),
+        _paper(attend),
+        f"[{file}](../attention/variants/{file})",
+    )
+
+
+def _cross(can: Abilities) -> str:
+    if can.decoding == "carried":
+        return "alone"
+    return _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else "")
+
+
+def _padding(can: Abilities) -> str:
+    """With which masks beside it; padding itself is ignored exactly by all."""
+    if can.masks == "any":
+        return "exact, with any mask"
+    return "exact, alone" if can.causal == "no" else "exact, alone or with causal"
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _counted(attend: Attend | Mix) -> str:
+    """Numbers that are trained, and numbers of state, in a layer of 512 features and 8 heads."""
+    layer = multi_head(HEADS, attend)()
+    x_BTM = jax.ShapeDtypeStruct((1, 16, SIZE), jnp.float32)
+    inputs = (x_BTM, x_BTM) if attend.abilities.decoding == "carried" else (x_BTM,)
+    made = dict(jax.eval_shape(layer.init, jax.random.key(0), *inputs))
+    trained, kept = (
+        sum(leaf.size for leaf in jax.tree.leaves(made.get(name, {}))) for name in ("params", STATE)
+    )
+    return f"{trained:,}" + (f" and {kept:,} of state" if kept else "")
+
+
+def _paper(attend: Attend | Mix) -> str:
+    """The first paper that the variant's file names."""
+    said = sys.modules[type(attend).__module__].__doc__ or ""
+    found = _PAPER.search(said) or _PAPER.search(type(attend).__doc__ or "")
+    return found.group() if found else ""
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the table, or writes it into the files named."""
+    for name in arguments:
+        path = Path(name)
+        path.write_text(put_into(path.read_text("utf-8")), "utf-8")
+    if not arguments:
+        print(table())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
