@@ -10,6 +10,7 @@ takes processors from the steps beside it, and that counts; two processors.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import platform
 import sys
@@ -54,7 +55,7 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
     from attention.lab.training.devices import shard_batch
     from attention.lab.training.loop import train
     from attention.lab.training.step import make_train_step
-    from attention.lab.training.watchdog import watchdog
+    from attention.lab.training.watchdog import Watchdog
 
     process.keep_compiled_programs()
     process.keep_freed_memory()
@@ -82,11 +83,11 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
             tempfile.TemporaryDirectory() as scratch,
             load.open_checkpoints(config, Path(scratch)) as checkpoints,
             MetricsWriter(scratch, steps=steps, stream=io.StringIO()) as writer,
-            watchdog(config["train"]["watchdog_seconds"]) as dog,
+            contextlib.closing(Watchdog(config["train"]["watchdog_seconds"])) as dog,
         ):
 
             def on_step(step, metrics):
-                dog.pet(f"step {step}")
+                dog.pet()
                 writer.step(step, metrics)
 
             def on_save(step, *what):

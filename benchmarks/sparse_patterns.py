@@ -39,7 +39,8 @@ from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.analysis.multiply_adds import multiply_adds  # noqa: E402
 from attention.kernels import softmax_attention  # noqa: E402
 from attention.lab.commands import process  # noqa: E402
-from attention.shapes import Named, Sizes  # noqa: E402
+from attention.protocols import WithAxes  # noqa: E402
+from attention.shapes import Sizes  # noqa: E402
 
 HEADS, SIZE, WINDOW = 8, 64, 128
 SIZES = Sizes(HEADS, SIZE, SIZE, HEADS * SIZE)
@@ -151,7 +152,7 @@ def visible(name: str, attend: Any, length: int) -> float:
 def function_of(name: str, attend: Any) -> Callable[..., jax.Array]:
     """Attention by q, k, v, and the layer's x where it is wanted."""
     boxed, _ = attend.init(jax.random.key(0), SIZES)
-    params = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    params = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
     def attended(q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
         x_BTM = q.reshape(*q.shape[:2], -1)
@@ -196,7 +197,7 @@ def products() -> None:
     shapes = [jax.ShapeDtypeStruct((1, length, HEADS, SIZE), "float32")] * 4
     for name, (attend, seen) in of_length(length).items():
         counted = multiply_adds(function_of(name, attend), *shapes)
-        if attend.abilities.needs_x:  # keys and values of all tokens
+        if attend.capabilities.needs_x:  # keys and values of all tokens
             counted -= 2 * length * (HEADS * SIZE) ** 2
         least = seen * length * HEADS * 2 * SIZE
         print(f"| {name} | {seen:.1f} | {counted / 1e9:.2f} | {counted / least:.2f} |", flush=True)

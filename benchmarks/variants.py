@@ -37,7 +37,8 @@ from attention.analysis.memory import temporary_bytes  # noqa: E402
 from attention.analysis.multiply_adds import multiply_adds  # noqa: E402
 from attention.lab.build import attentions  # noqa: E402
 from attention.lab.commands import process  # noqa: E402
-from attention.shapes import Mix, Named, Sizes  # noqa: E402
+from attention.protocols import TokenMixer, WithAxes  # noqa: E402
+from attention.shapes import Sizes  # noqa: E402
 
 HEADS, SIZE = 4, 64
 SIZES = Sizes(HEADS, SIZE, SIZE, HEADS * SIZE)
@@ -159,7 +160,7 @@ def made(attend: Any) -> tuple[Any, Any]:
     boxed = attend.init(jax.random.key(0), SIZES)
     if hasattr(attend, "init_shared"):
         boxed = boxed[0] | attend.init_shared(jax.random.key(1), SIZES), boxed[1]
-    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
 def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.Array]:
@@ -170,12 +171,12 @@ def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.A
         return attend.mix(*own, q.reshape(*q.shape[:2], -1), mask)[0].reshape(q.shape)
 
     def attended(own: Any, q: jax.Array, k: jax.Array, v: jax.Array, g: jax.Array) -> jax.Array:
-        if attend.abilities.projections in ("shared", "one"):
+        if attend.capabilities.projections in ("shared", "one"):
             k = q
         x_BTM = q.reshape(*q.shape[:2], -1)
         return attend.attend(*own, q, k, v, mask, x_BTM=x_BTM)[0]
 
-    return mixed if isinstance(attend, Mix) else attended
+    return mixed if isinstance(attend, TokenMixer) else attended
 
 
 def attention_of(name: str, length: int) -> Any:

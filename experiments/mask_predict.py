@@ -16,7 +16,7 @@ def get_config(structure: str = ""):
     config.task.kind = "mask_predict"
     decoder = attentions.attention_defaults(config.model.decoder.name, "encoder")  # sees both ways
     config.model.decoder.update(
-        {name: decoder[name] for name in attentions.IN_DECODERS.get(decoder["name"], {})}
+        {name: decoder[name] for name in attentions.ATTENTIONS[decoder["name"]].causal_defaults}
     )
     config.train.update(
         steps=3_000, learning_rate=2e-3, warmup=300, eval_every=500, checkpoint_every=500

@@ -17,12 +17,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARY = {
     "errors": set(),
     "shapes": set(),
+    "protocols": {"shapes"},
     "randomness": set(),
     "masks": {"shapes"},
     "positions": {"shapes"},
     "biases": {"shapes"},
     "kernels": {"shapes", "masks", "positions", "biases", "randomness"},
-    "variants": {"shapes", "masks", "positions", "biases", "randomness", "kernels"},
+    "variants": {"shapes", "protocols", "masks", "positions", "biases", "randomness", "kernels"},
 }
 LIBRARY["modules"] = {*LIBRARY}
 LIBRARY["models"] = {*LIBRARY}

@@ -502,8 +502,9 @@ def test_a_failed_start_does_not_bind_the_workdir(launched, tiny, tmp_path):
 
 HOLD = """
 import sys, time
-from attention import schema, workdir
-with workdir.claimed(sys.argv[1], schema.defaults()):
+from attention.lab.config import schema
+from attention.lab.storage import directory
+with directory.claimed(sys.argv[1], schema.defaults()):
     print("held", flush=True)
     time.sleep(600)
 """

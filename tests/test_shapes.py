@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.shapes import Abilities, Attend, Sizes, accumulator, check_qkv, check_scores
+from attention.protocols import Attention, Capabilities
+from attention.shapes import Sizes, accumulator, check_qkv, check_scores
 from attention.variants import Softmax
 
 
@@ -67,9 +68,9 @@ def test_what_does_not_broadcast_to_the_scores_is_told(shape):
 
 
 def test_an_attend_is_a_value_with_declared_abilities():
-    assert isinstance(Softmax(), Attend)
-    assert isinstance(Softmax.abilities, Abilities)
-    for value in (Softmax(), Softmax.abilities, Sizes(2, 4, 4, 8)):
+    assert isinstance(Softmax(), Attention)
+    assert isinstance(Softmax.capabilities, Capabilities)
+    for value in (Softmax(), Softmax.capabilities, Sizes(2, 4, 4, 8)):
         again = dataclasses.replace(value)
         assert again == value
         assert hash(again) == hash(value)

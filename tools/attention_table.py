@@ -19,28 +19,10 @@ import jax.numpy as jnp
 from attention.lab.build import attentions
 from attention.modules.layers import multi_head
 from attention.modules.own import STATE
-from attention.shapes import Abilities, Attend, Mix
+from attention.protocols import Attention, Capabilities, TokenMixer
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"
 SIZE, HEADS = 512, 8  # of the layers whose parameters are counted
-# Other parameters with which an attention declares something else.
-FORMS: dict[str, tuple[dict[str, Any], ...]] = {
-    "longformer": ({"first": 0},),
-    "graph": ({"score": "dot"},),
-    "routing": ({"shared": False},),
-    "performer": ({"kind": "relu"},),
-    "rfa": ({"gated": True},),
-    "sinkhorn": ({"cut": 2},),
-    "synthesizer": (
-        {"parts": ("random",)},
-        {"parts": ("fixed",)},
-        {"parts": ("factorised_dense",)},
-        {"parts": ("factorised_random",)},
-        {"parts": ("dense", "dot")},
-    ),
-    "lstm": ({"both_ways": False},),
-    "gru": ({"both_ways": False},),
-}
 COLUMNS = (
     "name",
     "definition",
@@ -78,16 +60,16 @@ def put_into(text: str) -> str:
 
 
 def _rows() -> Iterator[tuple[str, ...]]:
-    for name in attentions.ATTENTIONS:
-        for form in ({}, *FORMS.get(name, ())):
-            spec = {"name": name} | form
+    for name, variant in attentions.ATTENTIONS.items():
+        for form in ({}, *variant.forms):
+            spec = {"name": name} | dict(form)
             told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
             attend = attentions.attend(spec, attentions.usual_place(name))
             yield _row(f"`{name}`" + (f" with {told}" if told else ""), attend)
 
 
-def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
-    can = attend.abilities
+def _row(name: str, attend: Attention | TokenMixer) -> tuple[str, ...]:
+    can = attend.capabilities
     file = Path(inspect.getfile(type(attend))).name
     return (
         name,
@@ -105,13 +87,13 @@ def _row(name: str, attend: Attend | Mix) -> tuple[str, ...]:
     )
 
 
-def _cross(can: Abilities) -> str:
-    if can.decoding == "carried":
+def _cross(can: Capabilities) -> str:
+    if can.decoding == "stateful":
         return "alone"
     return _yes(can.cross) + (", to one length" if can.cross and can.fixed_length else "")
 
 
-def _padding(can: Abilities) -> str:
+def _padding(can: Capabilities) -> str:
     """With which masks beside it; padding itself is ignored exactly by all."""
     if can.masks == "any":
         return "exact, with any mask"
@@ -126,11 +108,11 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _counted(attend: Attend | Mix) -> str:
+def _counted(attend: Attention | TokenMixer) -> str:
     """Numbers that are trained, and numbers of state, in a layer of 512 features and 8 heads."""
     layer = multi_head(HEADS, attend)()
     x_BTM = jax.ShapeDtypeStruct((1, 16, SIZE), jnp.float32)
-    inputs = (x_BTM, x_BTM) if attend.abilities.decoding == "carried" else (x_BTM,)
+    inputs = (x_BTM, x_BTM) if attend.capabilities.decoding == "stateful" else (x_BTM,)
     made = dict(jax.eval_shape(layer.init, jax.random.key(0), *inputs))
     trained, kept = (
         sum(leaf.size for leaf in jax.tree.leaves(made.get(name, {}))) for name in ("params", STATE)
@@ -138,7 +120,7 @@ def _counted(attend: Attend | Mix) -> str:
     return f"{trained:,}" + (f" and {kept:,} of state" if kept else "")
 
 
-def _paper(attend: Attend | Mix) -> str:
+def _paper(attend: Attention | TokenMixer) -> str:
     """The first paper that the variant's file names."""
     said = sys.modules[type(attend).__module__].__doc__ or ""
     found = _PAPER.search(said) or _PAPER.search(type(attend).__doc__ or "")

@@ -1,4 +1,4 @@
-"""Who weighs how much for whom, of any Attend or Mix."""
+"""Who weighs how much for whom, of any Attention or TokenMixer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.shapes import Attend, Mix, Tree
+from attention.protocols import Attention, TokenMixer
+from attention.shapes import Tree
 
 
 def effective_matrix(
-    attend: Attend,
+    attend: Attention,
     params: Tree,
     state: Tree,
     q_BQHD: jax.Array,
@@ -41,13 +42,12 @@ def effective_matrix(
     batch, length, heads, _ = k_BKHD.shape
     eye_1K1K = jnp.eye(length, dtype=k_BKHD.dtype)[None, :, None, :]
     v_BKHK = jnp.broadcast_to(eye_1K1K, (batch, length, heads, length))
-    gather = getattr(attend, "gather", attend.attend)
-    out_BQHK, _ = gather(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
+    out_BQHK, _ = attend.gather(params, state, q_BQHD, k_BKHD, v_BKHK, mask, bias=bias, x_BTM=x_BTM)
     return jnp.swapaxes(out_BQHK, 1, 2)
 
 
 def influence_matrix(
-    mixer: Mix, params: Tree, state: Tree, x_BTM: jax.Array, mask: Any
+    mixer: TokenMixer, params: Tree, state: Tree, x_BTM: jax.Array, mask: Any
 ) -> jax.Array:
     """How much each position's output moves with each position's input, where channels mix.
 

@@ -52,9 +52,9 @@ def plainly(asker: Any, mask: Any, q_BQX: jax.Array, k_BKX: jax.Array) -> Plain:
             f"{name} cannot attend causally across two sequences, {q_len} queries to {k_len} keys; "
             "use Softmax"
         )
-    if causal and asker.abilities.causal == "no":
+    if causal and asker.capabilities.causal == "no":
         raise NotImplementedError(
-            f"{name} cannot attend causally; use Softmax or Linear{asker.abilities.remedy}"
+            f"{name} cannot attend causally; use Softmax or Linear{asker.capabilities.remedy}"
         )
     mask.check(q_len, k_len)
     q_real, k_real = (

@@ -19,7 +19,8 @@ from attention.modules.encoder_memory import LastLayer, each_normalised
 from attention.modules.feed_forward import FeedForward
 from attention.modules.own import Shared
 from attention.positions import Rotary
-from attention.shapes import Attend, Mix, Sizes, Tree
+from attention.protocols import Attention, TokenMixer
+from attention.shapes import Sizes, Tree
 from attention.variants.softmax import Softmax
 
 
@@ -68,9 +69,9 @@ class Transformer(nn.Module):
     size: int = 512
     heads: int = 8
     layers: int = 6
-    encoder: Attend | Mix = Softmax()
-    decoder: Attend | Mix = Softmax()
-    cross: Attend = Softmax()
+    encoder: Attention | TokenMixer = Softmax()
+    decoder: Attention | TokenMixer = Softmax()
+    cross: Attention = Softmax()
     encoder_memory: Callable[..., nn.Module] = LastLayer
     copying: Callable[..., nn.Module] | None = None
     feed_forward: Callable[..., nn.Module] = partial(FeedForward, hidden=2048)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from attention.masks import Lengths
 from attention.modules.padding import zero_padding
-from attention.shapes import Attend, accumulator
+from attention.protocols import Attention
+from attention.shapes import accumulator
 
 
 class Source(NamedTuple):
@@ -107,9 +108,9 @@ class PointerGenerator(nn.Module):
         return (score_BT + bias.astype(dtype))[..., None]
 
 
-def check_copies(attend: Attend) -> None:
+def check_copies(attend: Attention) -> None:
     """Raises NotImplementedError where there are no weights to copy by."""
-    if not attend.abilities.shares:
+    if not attend.capabilities.normalised:
         raise NotImplementedError(
             f"{type(attend).__name__} cannot tell how much is copied from each source token, since "
             "its weights are no shares of one; use Softmax as cross-attention, or copy nothing"

@@ -14,7 +14,8 @@ from attention.modules.dropout import Dropout
 from attention.modules.memory import Asked, Memory, pointing
 from attention.modules.mixing import Mixing
 from attention.modules.multi_head import MultiHead
-from attention.shapes import Mix, Tree
+from attention.protocols import TokenMixer
+from attention.shapes import Tree
 
 Make = Callable[..., nn.Module]  # makes a fresh module, so that no two layers share parameters
 
@@ -201,7 +202,7 @@ def multi_head(
     Raises:
       NotImplementedError: a mixer is to have what only queries and keys can.
     """
-    if isinstance(attend, Mix):
+    if isinstance(attend, TokenMixer):
         for what, value in (("rotary positions", rotary), (f"{kv_heads} kv_heads", kv_heads)):
             if value is not None and value != heads:
                 raise NotImplementedError(

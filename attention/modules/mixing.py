@@ -1,4 +1,4 @@
-"""A layer around any Mix, with the methods that ``MultiHead`` has for self-attention."""
+"""A layer around any TokenMixer, with the methods that ``MultiHead`` has for self-attention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from attention.masks import plainly
 from attention.modules.own import Own
-from attention.shapes import Mix, Sizes, Tree
+from attention.protocols import TokenMixer
+from attention.shapes import Sizes, Tree
 
 
 class Mixing(nn.Module):
@@ -31,7 +32,7 @@ class Mixing(nn.Module):
     """
 
     heads: int
-    mix: Mix
+    mix: TokenMixer
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -81,8 +82,8 @@ class Mixing(nn.Module):
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
-        if self.mix.abilities.decoding != "cached":
-            self._refuse("decode from a cache", self.mix.abilities.remedy)
+        if self.mix.capabilities.decoding != "cached":
+            self._refuse("decode from a cache", self.mix.capabilities.remedy)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.mix.start(params, state, sizes, batch, length, self.dtype)

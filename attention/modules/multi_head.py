@@ -1,4 +1,4 @@
-"""Multi-head attention around any Attend (Vaswani et al. 2017, section 3.2.2)."""
+"""Multi-head attention around any Attention (Vaswani et al. 2017, section 3.2.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from attention.modules.own import Own
 from attention.modules.padding import zero_padding
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
-from attention.shapes import Attend, Carrying, Sizes, Tree, accumulator
+from attention.protocols import Attention, StatefulCrossAttention
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.softmax import Softmax
 
 
@@ -49,7 +50,7 @@ class MultiHead(nn.Module):
     """
 
     heads: int
-    attend: Attend = Softmax()
+    attend: Attention = Softmax()
     features: int | None = None
     rotary: Rotary | None = None
     dtype: Any = jnp.float32
@@ -57,7 +58,7 @@ class MultiHead(nn.Module):
 
     def setup(self) -> None:
         refusals.check_projections(self.attend, self.heads, self.kv_heads, self.rotary)
-        projections = self.attend.abilities.projections
+        projections = self.attend.capabilities.projections
         if projections != "values":
             self.query = ToHeads(self.heads, self.features, self.dtype)
         if projections == "apart":
@@ -143,7 +144,7 @@ class MultiHead(nn.Module):
         refusals.check_cross(self.attend)
         x_BQM = zero_padding(x_BQM, mask, queries=True)
         q_BQHD, sizes = self.query(x_BQM), self._sizes(x_BQM.shape[-1])
-        if carry and isinstance(self.attend, Carrying):
+        if carry and isinstance(self.attend, StatefulCrossAttention):
             step = partial(self.attend.extend_cross, *self.own(sizes, shared))
             out_BQHX, carry = by_beams(step, carry, self._shared(q_BQHD, *memory), mask)
         else:
@@ -154,7 +155,7 @@ class MultiHead(nn.Module):
 
     def start_cross(self, memory: Memory, model_size: int) -> Tree:
         """What the first step of ``ask`` finds: nothing, unless the attention carries."""
-        if not isinstance(self.attend, Carrying):
+        if not isinstance(self.attend, StatefulCrossAttention):
             return {}
         sizes, (batch, length, *_) = self._sizes(model_size), memory[0].shape
         params, state = self.own(sizes)
@@ -162,8 +163,8 @@ class MultiHead(nn.Module):
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
-        if self.attend.abilities.decoding == "recompute":
-            if self.attend.abilities.causal == "values only":
+        if self.attend.capabilities.decoding == "recompute":
+            if self.attend.capabilities.causal == "values only":
                 warnings.warn(
                     f"{type(self.attend).__name__} works out the prefix again at each step of "
                     "decoding; what it selects can differ from training, which saw later tokens",
@@ -189,7 +190,7 @@ class MultiHead(nn.Module):
         Where the prefix is worked out again, its positions count from 0.
         """
         refusals.check_bias(self.attend, bias)
-        if self.attend.abilities.decoding == "recompute":
+        if self.attend.capabilities.decoding == "recompute":
             cache, at_BQ = prefix.appended(cache, x_BQM)
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
             out_BTM = self(cache["x_BTM"], mask=so_far, bias=bias)
@@ -202,7 +203,7 @@ class MultiHead(nn.Module):
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
-        if self.attend.abilities.projections == "values":
+        if self.attend.capabilities.projections == "values":
             return (self.value(x_BTM),) * 3
         q_BTHD = self.query(x_BTM)
         k_BTHD, v_BTHE = self._keys_and_values(x_BTM, q_BTHD)
@@ -214,7 +215,7 @@ class MultiHead(nn.Module):
         self, memory_BKM: jax.Array, q_BKHD: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Keys and values; ``q_BKHD`` are the memory's own queries, if they are at hand."""
-        projections = self.attend.abilities.projections
+        projections = self.attend.capabilities.projections
         if projections == "apart":
             return self.key(memory_BKM), self.value(memory_BKM)
         k_BKHD = self.query(memory_BKM) if q_BKHD is None else q_BKHD
@@ -244,14 +245,14 @@ class MultiHead(nn.Module):
 
     def _sizes(self, model_size: int) -> Sizes:
         size = (self.features or model_size) // self.heads
-        kv_heads = self.kv_heads if self.attend.abilities.grouped else None
+        kv_heads = self.kv_heads if self.attend.capabilities.grouped else None
         return Sizes(self.heads, size, size, model_size, kv_heads)
 
     def _shared(
         self, q_BQHD: jax.Array, k_BKGD: jax.Array, v_BKGE: jax.Array
     ) -> tuple[jax.Array, ...]:
         """Keys and values for as many heads as the attention wants."""
-        if self.attend.abilities.grouped or k_BKGD.shape[2] == self.heads:
+        if self.attend.capabilities.grouped or k_BKGD.shape[2] == self.heads:
             return q_BQHD, k_BKGD, v_BKGE
         times = self.heads // k_BKGD.shape[2]
         return q_BQHD, *(jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 
-from attention.shapes import Attend, Mix, Named, Sizes, Tree
+from attention.protocols import Attention, TokenMixer, WithAxes
+from attention.shapes import Sizes, Tree
 
 STATE = "attention_state"  # the collection of state: no gradient, no decay, no optimiser slot
 
 
 class Own(nn.Module):
-    """Makes an Attend's (or a Mix's) parameters and state, where it has any, and keeps its state.
+    """Makes the parameters and state of an Attention or a TokenMixer, and keeps its state.
 
     State is written back only where the caller makes its collection mutable, as training does.
     """
 
-    attend: Attend | Mix
+    attend: Attention | TokenMixer
 
     @nn.compact
     def __call__(self, sizes: Sizes, shared: Tree = None) -> tuple[Tree, Tree]:
@@ -44,17 +43,17 @@ class Own(nn.Module):
 
 
 class Shared(nn.Module):
-    """Makes the parameters that an Attend shares over layers, if it has a method ``init_shared``.
+    """Makes the parameters that an Attention shares over layers: see its ``init_shared``.
 
     A stack makes them once, and hands them to each layer; a layer by itself makes its own.
     """
 
-    attend: Attend | Mix
+    attend: Attention | TokenMixer
 
     @nn.compact
     def __call__(self, sizes: Sizes) -> Tree:
         """The parameters as plain arrays, a dict that may be empty."""
-        make: Callable[..., Tree] = getattr(self.attend, "init_shared", lambda rng, sizes: {})
+        make = self.attend.init_shared
         if not jax.eval_shape(lambda rng: _boxed(make(rng, sizes)), jax.random.key(0)):
             return {}
         return nn.meta.unbox(self.param("learned", lambda rng: _boxed(make(rng, sizes))))
@@ -65,5 +64,5 @@ def _boxed(tree: Tree) -> Tree:
     return jax.tree.map(
         lambda leaf: nn.LogicallyPartitioned(leaf.value, leaf.axes),
         tree,
-        is_leaf=lambda leaf: isinstance(leaf, Named),
+        is_leaf=lambda leaf: isinstance(leaf, WithAxes),
     )

@@ -34,6 +34,44 @@ from attention.variants.strided import Strided
 from attention.variants.synthesizer import Synthesizer
 from attention.variants.tempered import Tempered
 
+# The one list: names in configs, modules by name and the tables of the docs derive from it.
+ALL = (
+    Softmax,
+    Additive,
+    ReLU,
+    Tempered,
+    Cosine,
+    Local,
+    Dilated,
+    Strided,
+    Fixed,
+    Global,
+    Longformer,
+    BigBird,
+    PerHead,
+    Grid,
+    Axial,
+    Patterned,
+    Graph,
+    Reformer,
+    Routing,
+    Sinkhorn,
+    Linformer,
+    Compressed,
+    Linear,
+    Efficient,
+    Performer,
+    RFA,
+    Synthesizer,
+    Location,
+    Monotonic,
+    FNet,
+    Mixer,
+    Conv,
+    LSTM,
+    GRU,
+)
+
 __all__ = [
     "GRU",
     "LSTM",

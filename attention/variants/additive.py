@@ -18,7 +18,8 @@ from attention.kernels.reference import masked_softmax
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.refusals import check_own_heads
 
 # Of each head by itself, [H, ins, outs].
@@ -29,7 +30,7 @@ _TILE = 2**20  # numbers of [B, H, Q, K, R] in memory at a time
 
 
 @dataclass(frozen=True)
-class Additive:
+class Additive(Attention):
     """softmax(wᵀ tanh(W_q q + W_k k)) v (appendix A.1.2), in each head.
 
     Attributes:
@@ -46,17 +47,20 @@ class Additive:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "additive"
+
     hidden: int = 0
     dropout_rate: float = 0.0
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=True,
         decoding="cached",
-        shares=True,
+        normalised=True,
         time="n²·d",
         memory="n·d",
+        attends_globally="all",
     )
 
     def __post_init__(self) -> None:
@@ -67,9 +71,9 @@ class Additive:
         hidden = self.hidden or sizes.size
         rngs, axes = jax.random.split(rng, 3), ("heads", "head_size", None)
         w_HR = GLOROT(rngs[2], (sizes.heads, hidden, 1))[..., 0]
-        params: Tree = {"score": Named(w_HR, ("heads", None))}
+        params: Tree = {"score": WithAxes(w_HR, ("heads", None))}
         for name, own in zip(("query", "key"), rngs, strict=False):
-            params[name] = Named(GLOROT(own, (sizes.heads, sizes.size, hidden)), axes)
+            params[name] = WithAxes(GLOROT(own, (sizes.heads, sizes.size, hidden)), axes)
         return params, {}
 
     def attend(

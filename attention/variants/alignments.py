@@ -1,18 +1,14 @@
-"""What attentions share that carry their alignment from each query to the next.
+"""The base of attentions that carry their alignment from each query to the next.
 
-An alignment is how much of each key is gathered, α_BHK. Such a variant says what the first query
-finds, and how an alignment becomes the next; the functions here are its methods:
-
-    class Location:
-        attend = alignments.attend
-        start_cross, extend_cross = alignments.start_cross, alignments.extend_cross
+An alignment is how much of each key is gathered, α_BHK.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +16,21 @@ from jax import lax
 
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask, plainly
-from attention.shapes import Abilities, Sizes, Tree, accumulator
+from attention.protocols import Capabilities, StatefulCrossAttention
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.refusals import check_no_bias
 
 Step = Callable[[jax.Array, Tree], jax.Array]  # from an alignment, and what the next query brings
 
 
-class Aligning(Protocol):
-    """The attention that aligns."""
+class AligningAttention(StatefulCrossAttention):
+    """An attention that says what the first query finds, and how an alignment becomes the next."""
 
-    @property
-    def abilities(self) -> Abilities: ...
-
+    @abc.abstractmethod
     def first(self, k_len: int) -> jax.Array:
         """What the first query finds, [K]."""
-        ...
 
+    @abc.abstractmethod
     def steps(
         self,
         params: Tree,
@@ -45,98 +40,93 @@ class Aligning(Protocol):
         rng: jax.Array | None,
     ) -> tuple[Tree, Step]:
         """What each query brings, every leaf with [Q, B, H] first, and how an alignment goes on."""
-        ...
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values for the queries of a whole sequence; ``rng`` given means training."""
+        check_no_bias(self, bias)
+        (batch, k_len, heads, _), dtype = k_BKHD.shape, accumulator(v_BKHE.dtype)
+        alignment_BHK = jnp.broadcast_to(self.first(k_len), (batch, heads, k_len)).astype(dtype)
+        out_BQHE, _ = self._gathered(params, alignment_BHK, q_BQHD, k_BKHD, v_BKHE, mask, rng)
+        return out_BQHE, state
+
+    def start_cross(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, k_len: int, dtype: Any
+    ) -> Tree:
+        """The alignment that the first query finds."""
+        shape = (batch, sizes.heads, k_len)
+        alignment_BHK = jnp.broadcast_to(self.first(k_len), shape).astype(accumulator(dtype))
+        return {"alignment_BHK": alignment_BHK}
+
+    def extend_cross(
+        self,
+        params: Tree,
+        state: Tree,
+        carry: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values for the next Q queries."""
+        out_BQHE, alignment_BHK = self._gathered(
+            params, carry["alignment_BHK"], q_BQHD, k_BKHD, v_BKHE, mask, None
+        )
+        return out_BQHE, {"alignment_BHK": alignment_BHK}
+
+    def _gathered(
+        self,
+        params: Tree,
+        alignment_BHK: jax.Array,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        rng: jax.Array | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """The outputs, and the last alignment; a query that is padding is passed over."""
+        said = plainly(self, mask, q_BQHD, k_BKHD)
+        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
+        brought, step = self.steps(params, q_BQHD, k_BKHD, said.k_real_BK, rng)
+
+        @partial(jax.checkpoint, prevent_cse=False)
+        def body(alignment_BHK: jax.Array, query: Tree) -> tuple[jax.Array, jax.Array]:
+            of_query, real_B = query
+            real_B11 = real_B[:, None, None]
+            new_BHK = step(alignment_BHK, of_query)
+            return jnp.where(real_B11, new_BHK, alignment_BHK), jnp.where(real_B11, new_BHK, 0)
+
+        queries = brought, said.q_real_BQ.swapaxes(0, 1)
+        alignment_BHK, w_QBHK = lax.scan(body, alignment_BHK, queries)
+        out_BQHE = jnp.einsum(
+            "QBHK,BKHE->BQHE",
+            w_QBHK.astype(v_BKHE.dtype),
+            v_BKHE,
+            preferred_element_type=w_QBHK.dtype,
+        )
+        return out_BQHE.astype(v_BKHE.dtype), alignment_BHK
 
 
-def abilities(*, time: str) -> Abilities:
+def capabilities(*, time: str) -> Capabilities:
     """What all of them declare."""
-    return Abilities(
+    return Capabilities(
         causal="no",
         cross=True,
         bias=False,
-        decoding="carried",
-        shares=True,
+        decoding="stateful",
+        normalised=True,
         masks="plain",
         time=time,
         memory="h·n²",
     )
-
-
-def attend(
-    self: Aligning,
-    params: Tree,
-    state: Tree,
-    q_BQHD: jax.Array,
-    k_BKHD: jax.Array,
-    v_BKHE: jax.Array,
-    mask: Any,
-    *,
-    bias: Any = None,
-    x_BTM: jax.Array | None = None,
-    rng: jax.Array | None = None,
-) -> tuple[jax.Array, Tree]:
-    """Gathers values for the queries of a whole sequence; ``rng`` given means training."""
-    check_no_bias(self, bias)
-    (batch, k_len, heads, _), dtype = k_BKHD.shape, accumulator(v_BKHE.dtype)
-    alignment_BHK = jnp.broadcast_to(self.first(k_len), (batch, heads, k_len)).astype(dtype)
-    out_BQHE, _ = _gathered(self, params, alignment_BHK, q_BQHD, k_BKHD, v_BKHE, mask, rng)
-    return out_BQHE, state
-
-
-def start_cross(
-    self: Aligning, params: Tree, state: Tree, sizes: Sizes, batch: int, k_len: int, dtype: Any
-) -> Tree:
-    """The alignment that the first query finds."""
-    shape = (batch, sizes.heads, k_len)
-    alignment_BHK = jnp.broadcast_to(self.first(k_len), shape).astype(accumulator(dtype))
-    return {"alignment_BHK": alignment_BHK}
-
-
-def extend_cross(
-    self: Aligning,
-    params: Tree,
-    state: Tree,
-    carry: Tree,
-    q_BQHD: jax.Array,
-    k_BKHD: jax.Array,
-    v_BKHE: jax.Array,
-    mask: Any,
-) -> tuple[jax.Array, Tree]:
-    """Gathers values for the next Q queries."""
-    out_BQHE, alignment_BHK = _gathered(
-        self, params, carry["alignment_BHK"], q_BQHD, k_BKHD, v_BKHE, mask, None
-    )
-    return out_BQHE, {"alignment_BHK": alignment_BHK}
-
-
-def _gathered(
-    self: Aligning,
-    params: Tree,
-    alignment_BHK: jax.Array,
-    q_BQHD: jax.Array,
-    k_BKHD: jax.Array,
-    v_BKHE: jax.Array,
-    mask: Any,
-    rng: jax.Array | None,
-) -> tuple[jax.Array, jax.Array]:
-    """The outputs, and the last alignment; a query that is padding is passed over."""
-    said = plainly(self, mask, q_BQHD, k_BKHD)
-    q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
-    brought, step = self.steps(params, q_BQHD, k_BKHD, said.k_real_BK, rng)
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def body(alignment_BHK: jax.Array, query: Tree) -> tuple[jax.Array, jax.Array]:
-        of_query, real_B = query
-        real_B11 = real_B[:, None, None]
-        new_BHK = step(alignment_BHK, of_query)
-        return jnp.where(real_B11, new_BHK, alignment_BHK), jnp.where(real_B11, new_BHK, 0)
-
-    queries = brought, said.q_real_BQ.swapaxes(0, 1)
-    alignment_BHK, w_QBHK = lax.scan(body, alignment_BHK, queries)
-    out_BQHE = jnp.einsum(
-        "QBHK,BKHE->BQHE",
-        w_QBHK.astype(v_BKHE.dtype),
-        v_BKHE,
-        preferred_element_type=w_QBHK.dtype,
-    )
-    return out_BQHE.astype(v_BKHE.dtype), alignment_BHK

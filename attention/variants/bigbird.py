@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from attention import masks
-from attention.shapes import Abilities, Tree
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.shapes import Tree
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class BigBird:
+class BigBird(PatternAttention):
     """Near, random and global blocks of tokens (section 2 and appendix D, BigBird-ITC).
 
     A block sees itself and its two neighbours, a few blocks drawn at random, and the first and the
@@ -40,6 +41,8 @@ class BigBird:
         (1, 12, 2, 4)
     """
 
+    name: ClassVar[str] = "bigbird"
+
     block: int = 64
     random: int = 3
     length: int = 4_096
@@ -47,10 +50,16 @@ class BigBird:
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=False, bias=True, decoding="no", grouped=True, time="n·b·d", memory="n·d"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        causal="no",
+        cross=False,
+        bias=True,
+        decoding="no",
+        grouped=True,
+        time="n·b·d",
+        memory="n·d",
+        attends_globally="block",
     )
-    init, start, extend = pattern.init, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self._drawn()
@@ -90,7 +99,7 @@ class BigBird:
                 f"give length={k_BKHD.shape[1]} or more"
             )
         own = self.pattern(true_lengths(masks.as_mask(mask), k_BKHD.shape[1]))
-        return pattern.attend_under(self, own, q_BQHD, k_BKHD, v_BKHE, mask, bias, rng), state
+        return self.attend_under(own, q_BQHD, k_BKHD, v_BKHE, mask, bias, rng), state
 
 
 def true_lengths(mask: masks.Mask, length: int) -> jax.Array:

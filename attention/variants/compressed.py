@@ -29,14 +29,15 @@ from attention.masks import (
     plainly_at,
 )
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants import refusals
 
 _INIT = jax.nn.initializers.lecun_normal(in_axis=(1, 2), out_axis=3, batch_axis=0)
 
 
 @dataclass(frozen=True)
-class Compressed:
+class Compressed(Attention):
     """Softmax attention to keys and values that a strided convolution makes fewer (T-DMCA).
 
     Key j, and its value, mixes the ``kernel`` positions from ``stride``·j on, and all channels of a
@@ -68,11 +69,13 @@ class Compressed:
         Array([0, 0, 1, 1, 1, 1, 1], dtype=int32)
     """
 
+    name: ClassVar[str] = "compressed"
+
     kernel: int = 3
     stride: int = 3
     dropout_rate: float = 0.0
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=False,
@@ -80,6 +83,7 @@ class Compressed:
         masks="plain",
         time="n²·d/s",
         memory="n·d",
+        attends_globally="all",
     )
 
     def __post_init__(self) -> None:
@@ -97,7 +101,7 @@ class Compressed:
         axes = ("heads", None, "head_size", None)
         ends = {"keys": sizes.size, "values": sizes.value_size}
         return {
-            name: Named(_INIT(own, (sizes.heads, self.kernel, size, size)), axes)
+            name: WithAxes(_INIT(own, (sizes.heads, self.kernel, size, size)), axes)
             for (name, size), own in zip(ends.items(), jax.random.split(rng), strict=True)
         }, {}
 

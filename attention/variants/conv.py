@@ -6,6 +6,7 @@ Wu et al. 2019, "Pay Less Attention with Lightweight and Dynamic Convolutions"; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,14 +15,15 @@ import jax.numpy as jnp
 
 from attention.masks import plainly, plainly_at
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Capabilities, TokenMixer, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 
 KINDS = "separable", "light", "dynamic"
 _glorot = jax.nn.initializers.xavier_uniform()
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(TokenMixer):
     """out(Σ_o w_o u_(t + o)) over the offsets o from -left to right.
 
     "separable": u is the layer's input, w a weight for each feature and offset, ``out`` a linear
@@ -50,11 +52,14 @@ class Conv:
         (1, 5, 4)
     """
 
+    name: ClassVar[str] = "conv"
+    causal_defaults: ClassVar[Mapping[str, Any]] = {"left": 6, "right": 0}
+
     kind: str = "separable"
     left: int = 3
     right: int = 3
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=False,
@@ -62,6 +67,7 @@ class Conv:
         masks="plain",
         time="n·w·d + n·d²",
         memory="n·d",
+        one_way=("right", 0),
     )
 
     def __post_init__(self) -> None:
@@ -74,12 +80,12 @@ class Conv:
         model, heads, width = sizes.model_size, sizes.heads, self.left + self.right + 1
         rng_in, rng_kernel, rng_out = jax.random.split(rng, 3)
         params = {
-            "out": Named(_glorot(rng_out, (model, model)), (None, "model")),
-            "out_bias": Named(jnp.zeros(model), ("model",)),
+            "out": WithAxes(_glorot(rng_out, (model, model)), (None, "model")),
+            "out_bias": WithAxes(jnp.zeros(model), ("model",)),
         }
         if self.kind == "separable":
             w_WM = jax.random.normal(rng_kernel, (width, model)) / width**0.5
-            return params | {"kernel": Named(w_WM, (None, "model"))}, {}
+            return params | {"kernel": WithAxes(w_WM, (None, "model"))}, {}
         if model % heads:
             raise ValueError(
                 f"Conv(kind={self.kind!r}): needs heads that divide the model's size, got {heads} "
@@ -87,14 +93,14 @@ class Conv:
             )
         w_M2M = _glorot(rng_in, (2, model, model)).swapaxes(0, 1)
         params |= {
-            "in": Named(w_M2M, ("model", None, None)),
-            "in_bias": Named(jnp.zeros((2, model)), (None, None)),
+            "in": WithAxes(w_M2M, ("model", None, None)),
+            "in_bias": WithAxes(jnp.zeros((2, model)), (None, None)),
         }
         if self.kind == "light":
             w_WH = _glorot(rng_kernel, (width, heads))
-            return params | {"kernel": Named(w_WH, (None, "heads"))}, {}
+            return params | {"kernel": WithAxes(w_WH, (None, "heads"))}, {}
         w_MWH = _glorot(rng_kernel, (model, width * heads)).reshape(model, width, heads)
-        return params | {"kernel": Named(w_MWH, ("model", None, "heads"))}, {}
+        return params | {"kernel": WithAxes(w_MWH, ("model", None, "heads"))}, {}
 
     def mix(
         self,

@@ -14,11 +14,12 @@ from attention.kernels import checked, softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.kernels.unit import unit
 from attention.masks import as_mask
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Attention):
     """softmax(g q̂ k̂ᵀ) v, q̂ = q / |q| and k̂ = k / |k| (section 2, QKNorm), with a learned g.
 
     The paper has one g a layer, which begins at log2(L² - L) for sentences of L tokens; here every
@@ -36,19 +37,22 @@ class Cosine:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "cosine"
+
     scale: float = 0.0
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=True,
         decoding="cached",
         grouped=True,
-        shares=True,
+        normalised=True,
         time="n²·d",
         memory="n·d",
+        attends_globally="all",
     )
 
     def __post_init__(self) -> None:
@@ -58,7 +62,7 @@ class Cosine:
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """g of each head, [H]; no state."""
         scale = self.scale or math.log2(64**2 - 64)
-        return {"scale": Named(jnp.full((sizes.heads,), scale), ("heads",))}, {}
+        return {"scale": WithAxes(jnp.full((sizes.heads,), scale), ("heads",))}, {}
 
     def attend(
         self,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Dilated:
+class Dilated(PatternAttention):
     """Softmax attention from i to the keys i + step·m for -left <= m <= right.
 
     It reaches ``step`` times as far as a window that costs the same. Under a causal mask only the
@@ -35,13 +35,15 @@ class Dilated:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "dilated"
+
     left: int = 64
     right: int = 64
     step: int = 2
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -50,7 +52,6 @@ class Dilated:
         time="n·w·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self.pattern(1)

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import jax
 
 from attention.kernels import reordered
-from attention.shapes import Abilities, Sizes, Tree
-from attention.variants import products
+from attention.protocols import Capabilities
+from attention.shapes import Sizes, Tree
+from attention.variants.products import ProductAttention
 
 
 @dataclass(frozen=True)
-class Efficient:
+class Efficient(ProductAttention):
     """ρ_q(q) (ρ_k(k)ᵀ v): softmax over a query's features, and over each feature's keys (eq. 4).
 
     A feature's softmax over the keys weighs the values to a mean, a "global context"; a query mixes
@@ -32,22 +33,19 @@ class Efficient:
         (1, 3, 2, 4)
     """
 
-    abilities: ClassVar[Abilities] = Abilities(
+    name: ClassVar[str] = "efficient"
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=False,
         decoding="cached",
-        shares=True,
+        normalised=True,
         masks="plain",
         time="n·d²/h",
         memory="n·d",
+        attends_globally="all",
     )
-
-    attend, extend = products.attend, products.extend
-
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 
 from attention import masks
 from attention.kernels import cache as cache_of_heads
-from attention.shapes import Abilities, Sizes, Tree
+from attention.protocols import Capabilities
+from attention.shapes import Sizes, Tree
 from attention.variants import pattern
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(PatternAttention):
     """The own block, and the last positions of every block (section 4.2, "fixed").
 
     Those summary positions pass on what their block holds.
@@ -40,13 +42,15 @@ class Fixed:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "fixed"
+
     block: int = 16
     summary: int = 2
     split: bool = False
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -55,7 +59,6 @@ class Fixed:
         time="n·√n·d",
         memory="n·d",
     )
-    init, attend = pattern.init, pattern.attend
 
     def __post_init__(self) -> None:
         self.pattern(2)
@@ -67,9 +70,6 @@ class Fixed:
         own = masks.Fixed(self.block, self.summary, columns=False)
         columns = masks.Fixed(self.block, self.summary, local=False)
         return pattern.halves(self, own, columns, heads)
-
-    def reach(self) -> None:
-        """To the summary of the first block."""
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

@@ -11,14 +11,14 @@ from jax import lax
 
 from attention.kernels.sharded import over_batch
 from attention.masks import plainly
-from attention.shapes import Abilities, Sizes, Tree, accumulator
-from attention.variants import refusals
+from attention.protocols import Capabilities, TokenMixer
+from attention.shapes import Tree, accumulator
 
 _LONGEST = 2**16  # beyond it, the square of a position overflows 32 bits
 
 
 @dataclass(frozen=True)
-class FNet:
+class FNet(TokenMixer):
     """Re(F_seq(F_hidden(x))), the Fourier transforms over features and over positions (equation 3).
 
     The transform over positions is of each row's own length n: it runs over the real tokens in
@@ -39,7 +39,9 @@ class FNet:
         12.0
     """
 
-    abilities: ClassVar[Abilities] = Abilities(
+    name: ClassVar[str] = "fnet"
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="no",
         cross=False,
         bias=False,
@@ -47,13 +49,8 @@ class FNet:
         masks="plain",
         time="n·log n·d",
         memory="n·d",
+        attends_globally="all",
     )
-
-    start, extend = refusals.start, refusals.extend
-
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
 
     def mix(
         self,

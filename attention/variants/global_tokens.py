@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Global:
+class Global(PatternAttention):
     """Every token sees the global ones and itself, and those see every token.
 
     Attributes:
@@ -36,15 +36,23 @@ class Global:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "global"
+
     first: int = 1
     positions: tuple[int, ...] = ()
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
-        causal="no", cross=False, bias=True, decoding="no", grouped=True, time="n·g·d", memory="n·d"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        causal="no",
+        cross=False,
+        bias=True,
+        decoding="no",
+        grouped=True,
+        time="n·g·d",
+        memory="n·d",
+        attends_globally="first",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         chosen = masks.Global(self.first, self.positions)
@@ -55,6 +63,3 @@ class Global:
     def pattern(self, heads: int) -> masks.Mask:
         """The global tokens, and a token itself."""
         return masks.Global(self.first, self.positions) | masks.Window(0, 0)
-
-    def reach(self) -> None:
-        """It is not causal."""

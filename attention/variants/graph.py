@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ from attention.kernels.dropped import draw
 from attention.kernels.rows import lined_up, zero_padding
 from attention.kernels.sharded import over_mesh
 from attention.masks import And, Edges, Everything, Mask, Window, as_mask, conjuncts
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator, check_one_sequence
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator, check_one_sequence
 from attention.variants import pattern
 from attention.variants.refusals import check_no_bias, check_own_heads
 
@@ -24,7 +26,7 @@ SCORES = ("gat", "dot")
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Attention):
     """Every node gathers values from its neighbours, by a softmax over them.
 
     The edges (query, key) are a ``masks.Edges`` in the mask, as in ``Edges(...) & Lengths(...)``.
@@ -62,12 +64,13 @@ class Graph:
         Array([1., 2., 0.], dtype=float32)
     """
 
+    name: ClassVar[str] = "graph"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"score": "dot"},)
+
     score: str = "gat"
     slope: float = 0.2
     self_loops: bool = True
     dropout_rate: float = 0.0
-
-    start, extend = pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -76,9 +79,9 @@ class Graph:
             raise ValueError(f"Graph(dropout_rate={self.dropout_rate}): needs to be in [0, 1)")
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """Neither causal nor across sequences; "gat" has one projection for all."""
-        return Abilities(
+        return Capabilities(
             causal="no",
             cross=False,
             bias=False,
@@ -86,6 +89,7 @@ class Graph:
             projections="one" if self.score == "gat" else "apart",
             time="p·d over p edges; n²·d without",
             memory="p·d; n²",
+            attends_globally="all",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
@@ -97,7 +101,7 @@ class Graph:
             rng, (2, sizes.heads, sizes.size), minval=-most, maxval=most
         )
         axes = ("heads", "head_size")
-        return {"left": Named(left_HD, axes), "right": Named(right_HD, axes)}, {}
+        return {"left": WithAxes(left_HD, axes), "right": WithAxes(right_HD, axes)}, {}
 
     def attend(
         self,

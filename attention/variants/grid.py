@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(PatternAttention):
     """Each pixel sees a rectangle around it (Parmar et al. 2018, "Image Transformer", section 3.2).
 
     Pixels run row by row; under a causal mask a pixel sees what was before it in that order.
@@ -34,13 +34,15 @@ class Grid:
         (1, 12, 2, 4)
     """
 
+    name: ClassVar[str] = "grid"
+
     width: int = 16
     rows: int = 3
     columns: int = 3
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -49,7 +51,6 @@ class Grid:
         time="n·w·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self.pattern(1)
@@ -64,7 +65,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Axial:
+class Axial(PatternAttention):
     """Each pixel sees its row and its column, in one softmax.
 
     Ho et al. 2019, "Axial Attention in Multidimensional Transformers", attend along one axis a
@@ -87,11 +88,13 @@ class Axial:
         (1, 12, 2, 4)
     """
 
+    name: ClassVar[str] = "axial"
+
     width: int = 16
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -100,7 +103,6 @@ class Axial:
         time="n·√n·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self.pattern(1)
@@ -108,6 +110,3 @@ class Axial:
     def pattern(self, heads: int) -> masks.Mask:
         """The same row or the same column."""
         return masks.Fixed(self.width, columns=False) | masks.Strided(self.width, local=False)
-
-    def reach(self) -> None:
-        """To the top of the column."""

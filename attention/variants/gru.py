@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from attention.variants import recurrence
+from attention.variants.recurrence import Recurrent
 
 
 @dataclass(frozen=True)
-class GRU:
+class GRU(Recurrent):
     """h' = z h + (1 - z) tanh(W x + U (r ⊙ h) + b), equations 5 to 8.
 
     The gates r and z are σ(W x + U h + b), with weights of their own. As the paper has it, r resets
@@ -34,17 +36,15 @@ class GRU:
         (1, 5, 4)
     """
 
+    name: ClassVar[str] = "gru"
+    causal_defaults: ClassVar[Mapping[str, Any]] = {"both_ways": False}
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"both_ways": False},)
+
     hidden: int = 0
     both_ways: bool = True
 
     biases: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
     remembered: ClassVar[int] = 1
-    abilities = property(recurrence.abilities)
-    init, mix = recurrence.init, recurrence.mix
-    start, extend = recurrence.start, recurrence.extend
-
-    def __post_init__(self) -> None:
-        recurrence.check(self)
 
     def step(
         self, w_NRGR: jax.Array, carry: recurrence.Carry, x_NBGR: jax.Array

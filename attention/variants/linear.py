@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from attention.kernels import reordered
-from attention.shapes import Abilities, Sizes, Tree
-from attention.variants import products
+from attention.protocols import Capabilities
+from attention.shapes import Sizes, Tree
+from attention.variants.products import ProductAttention
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(ProductAttention):
     """φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k), with φ(x) = elu(x) + 1 (equations 5 and 7).
 
     The sums are over all keys, or, causally, over those up to the query (equations 10 to 12).
@@ -30,22 +31,19 @@ class Linear:
         (1, 3, 2, 4)
     """
 
-    abilities: ClassVar[Abilities] = Abilities(
+    name: ClassVar[str] = "linear"
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=False,
         decoding="cached",
-        shares=True,
+        normalised=True,
         masks="plain",
         time="n·d²/h",
         memory="n·d",
+        attends_globally="all",
     )
-
-    attend, extend = products.attend, products.extend
-
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

@@ -13,14 +13,15 @@ from attention.kernels import softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask, plainly
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants import refusals
 
 SHARING = ("none", "heads", "keys_values", "layers")
 
 
 @dataclass(frozen=True)
-class Linformer:
+class Linformer(Attention):
     """softmax(Q (E K)ᵀ / sqrt(D)) F V (equation 7): all keys are projected to R rows, and values.
 
     Row r of E K weighs the key at each position by a learned number, so that E and F hold for one
@@ -49,12 +50,14 @@ class Linformer:
         (1, 5, 2, 4)
     """
 
+    name: ClassVar[str] = "linformer"
+
     length: int = 512
     rank: int = 128
     sharing: str = "none"
     dropout_rate: float = 0.0
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="no",
         cross=True,
         bias=False,
@@ -63,9 +66,8 @@ class Linformer:
         masks="plain",
         time="n·r·d",
         memory="n·d",
+        attends_globally="all",
     )
-
-    start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
         check_whole(self, 1, "length", "rank")
@@ -124,7 +126,9 @@ class Linformer:
         heads, axes = ((sizes.heads,), ("heads",)) if self.sharing == "none" else ((), ())
         shape = (*heads, self.rank, self.length)
         return {
-            name: Named(jax.random.normal(own, shape) / math.sqrt(self.rank), (*axes, None, None))
+            name: WithAxes(
+                jax.random.normal(own, shape) / math.sqrt(self.rank), (*axes, None, None)
+            )
             for name, own in zip(names, jax.random.split(rng, len(names)), strict=True)
         }
 

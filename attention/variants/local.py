@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(PatternAttention):
     """Softmax attention from i to the keys i - left .. i + right.
 
     Under a causal mask only the left half is left. A few keys of look-ahead (``right``) serve
@@ -38,12 +38,14 @@ class Local:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "local"
+
     left: int = 64
     right: int = 64
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -52,7 +54,6 @@ class Local:
         time="n·w·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self.pattern(1)

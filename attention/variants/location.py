@@ -13,13 +13,15 @@ import jax.numpy as jnp
 
 from attention.kernels.reference import masked_softmax
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree
-from attention.variants import alignments, refusals
+from attention.protocols import Capabilities, WithAxes
+from attention.shapes import Sizes, Tree
+from attention.variants import alignments
 from attention.variants.additive import GLOROT, to_hidden
+from attention.variants.alignments import AligningAttention
 
 
 @dataclass(frozen=True)
-class Location:
+class Location(AligningAttention):
     """softmax(wᵀ tanh(W q + V k + U f + b)) v, f = F * α, α being the last query's weights.
 
     In each head, by its own weights. The first query finds α = 0, which the paper leaves open; a
@@ -41,14 +43,13 @@ class Location:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "location"
+
     hidden: int = 0
     filters: int = 10
     width: int = 7
 
-    abilities: ClassVar[Abilities] = alignments.abilities(time="n²·d + h·n²·c·(w + r)")
-    attend = alignments.attend
-    start_cross, extend_cross = alignments.start_cross, alignments.extend_cross
-    start, extend = refusals.start, refusals.extend
+    capabilities: ClassVar[Capabilities] = alignments.capabilities(time="n²·d + h·n²·c·(w + r)")
 
     def __post_init__(self) -> None:
         check_whole(self, 0, "hidden")
@@ -75,7 +76,7 @@ class Location:
         made |= {"score": made["score"][..., 0], "hidden_bias": jnp.zeros((heads, hidden))}
         axes = {"query": "head_size", "key": "head_size"}
         params = {
-            name: Named(leaf, ("heads", axes.get(name), None)[: leaf.ndim])
+            name: WithAxes(leaf, ("heads", axes.get(name), None)[: leaf.ndim])
             for name, leaf in made.items()
         }
         return params, {}

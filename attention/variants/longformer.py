@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +14,17 @@ import numpy as np
 from attention import masks
 from attention.biases import as_bias
 from attention.kernels import softmax_attention
-from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
+from attention.protocols import Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, check_one_sequence
 from attention.variants import pattern, windows
+from attention.variants.pattern import PatternAttention
 
 _NAMES = ("global_query", "global_key", "global_value")
 _INIT = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2))
 
 
 @dataclass(frozen=True)
-class Longformer:
+class Longformer(PatternAttention):
     """A window for every token, perhaps dilated, and global tokens with projections of their own.
 
     Global tokens are seen by all, and see all (section 3.1): a token that is not global asks with
@@ -52,6 +55,10 @@ class Longformer:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "longformer"
+    causal_defaults: ClassVar[Mapping[str, Any]] = {"first": 0}
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"first": 0},)
+
     left: int | tuple[int, ...] = (64,)
     right: int | tuple[int, ...] = (64,)
     step: int | tuple[int, ...] = (1,)
@@ -60,17 +67,15 @@ class Longformer:
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    start, extend = pattern.start, pattern.extend
-
     def __post_init__(self) -> None:
         windows.check(self)
         object.__setattr__(self, "positions", self._chosen().positions)
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """Causal and decoded from a cache without global tokens only."""
         if self._has_global():
-            return Abilities(
+            return Capabilities(
                 causal="no",
                 cross=False,
                 bias=True,
@@ -79,8 +84,9 @@ class Longformer:
                 otherwise="without global tokens, first=0, it is causal",
                 time="n·(w + g)·d",
                 memory="n·d",
+                attends_globally="first",
             )
-        return Abilities(
+        return Capabilities(
             causal="exact",
             cross=False,
             bias=True,
@@ -88,6 +94,7 @@ class Longformer:
             grouped=True,
             time="n·(w + g)·d",
             memory="n·d",
+            attends_globally="first",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
@@ -100,8 +107,8 @@ class Longformer:
         for name, size, own in zip(_NAMES, ends, jax.random.split(rng, 3), strict=True):
             shape = (sizes.model_size, sizes.heads, size)
             params[name] = {
-                "kernel": Named(_INIT(own, shape), axes),
-                "bias": Named(jnp.zeros(shape[1:]), axes[1:]),
+                "kernel": WithAxes(_INIT(own, shape), axes),
+                "bias": WithAxes(jnp.zeros(shape[1:]), axes[1:]),
             }
         return params, {}
 

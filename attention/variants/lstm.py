@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from attention.variants import recurrence
+from attention.variants.recurrence import Recurrent
 
 
 @dataclass(frozen=True)
-class LSTM:
+class LSTM(Recurrent):
     """c' = σ(f) c + σ(i) tanh(g) and h' = σ(o) tanh(c'), where i, f, g, o are W x + U h + b.
 
     Both directions (Schuster & Paliwal 1997) each have parameters of their own; a linear map brings
@@ -34,17 +36,15 @@ class LSTM:
         (1, 5, 4)
     """
 
+    name: ClassVar[str] = "lstm"
+    causal_defaults: ClassVar[Mapping[str, Any]] = {"both_ways": False}
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"both_ways": False},)
+
     hidden: int = 0
     both_ways: bool = True
 
     biases: ClassVar[tuple[float, ...]] = (0.0, 1.0, 0.0, 0.0)
     remembered: ClassVar[int] = 2
-    abilities = property(recurrence.abilities)
-    init, mix = recurrence.init, recurrence.mix
-    start, extend = recurrence.start, recurrence.extend
-
-    def __post_init__(self) -> None:
-        recurrence.check(self)
 
     def step(
         self, w_NRGR: jax.Array, carry: recurrence.Carry, x_NBGR: jax.Array

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 
 from attention.masks import plainly
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
-from attention.variants import refusals
+from attention.protocols import Capabilities, TokenMixer, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 
 _glorot = jax.nn.initializers.xavier_uniform()
 
 
 @dataclass(frozen=True)
-class Mixer:
+class Mixer(TokenMixer):
     """W₂ gelu(W₁ u + b₁) + b₂ over positions, the same for every feature u (equation 1).
 
     The weights are made for one length, to which sentences are filled up with zeros; padding within
@@ -40,10 +40,12 @@ class Mixer:
         (1, 5, 6)
     """
 
+    name: ClassVar[str] = "mixer"
+
     length: int = 512
     hidden: int = 256
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="no",
         cross=False,
         bias=False,
@@ -52,9 +54,8 @@ class Mixer:
         masks="plain",
         time="n·r·d",
         memory="n·d",
+        attends_globally="all",
     )
-
-    start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
         check_whole(self, 1, "length", "hidden")
@@ -63,10 +64,10 @@ class Mixer:
         """W₁ [length, hidden] and W₂ [hidden, length], and their biases."""
         rng_in, rng_out = jax.random.split(rng)
         return {
-            "in": Named(_glorot(rng_in, (self.length, self.hidden)), ("position", "hidden")),
-            "in_bias": Named(jnp.zeros(self.hidden), ("hidden",)),
-            "out": Named(_glorot(rng_out, (self.hidden, self.length)), ("hidden", "position")),
-            "out_bias": Named(jnp.zeros(self.length), ("position",)),
+            "in": WithAxes(_glorot(rng_in, (self.length, self.hidden)), ("position", "hidden")),
+            "in_bias": WithAxes(jnp.zeros(self.hidden), ("hidden",)),
+            "out": WithAxes(_glorot(rng_out, (self.hidden, self.length)), ("hidden", "position")),
+            "out_bias": WithAxes(jnp.zeros(self.length), ("position",)),
         }, {}
 
     def mix(

@@ -14,15 +14,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
-from attention.variants import alignments, refusals
+from attention.protocols import Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
+from attention.variants import alignments
 from attention.variants.additive import GLOROT, tanh_score, to_hidden
+from attention.variants.alignments import AligningAttention
 
 EXPECTED, HARD = "expected", "hard"
 
 
 @dataclass(frozen=True)
-class Monotonic:
+class Monotonic(AligningAttention):
     """Σ_j α_j v_j: each query goes on from the key where the last one stopped, and stops at one.
 
     It stops at key j with the probability p_j = σ(e_j), e = g wᵀ tanh(W q + V k + b) / |w| + r
@@ -54,15 +56,14 @@ class Monotonic:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "monotonic"
+
     hidden: int = 0
     noise: float = 1.0
     offset: float = -1.0
     evaluation: str = EXPECTED
 
-    abilities: ClassVar[Abilities] = alignments.abilities(time="n²·d")
-    attend = alignments.attend
-    start_cross, extend_cross = alignments.start_cross, alignments.extend_cross
-    start, extend = refusals.start, refusals.extend
+    capabilities: ClassVar[Capabilities] = alignments.capabilities(time="n²·d")
 
     def __post_init__(self) -> None:
         check_whole(self, 0, "hidden")
@@ -80,15 +81,15 @@ class Monotonic:
         heads, hidden = sizes.heads, self.hidden or sizes.size
         rngs, axes = jax.random.split(rng, 3), ("heads", "head_size", None)
         params: Tree = {
-            name: Named(GLOROT(own, (heads, sizes.size, hidden)), axes)
+            name: WithAxes(GLOROT(own, (heads, sizes.size, hidden)), axes)
             for name, own in zip(("query", "key"), rngs, strict=False)
         }
         w_HR = GLOROT(rngs[2], (heads, hidden, 1))[..., 0]
         return params | {
-            "hidden_bias": Named(jnp.zeros((heads, hidden)), ("heads", None)),
-            "score": Named(w_HR, ("heads", None)),
-            "gain": Named(jnp.full((heads,), hidden**-0.5), ("heads",)),
-            "offset": Named(jnp.full((heads,), self.offset), ("heads",)),
+            "hidden_bias": WithAxes(jnp.zeros((heads, hidden)), ("heads", None)),
+            "score": WithAxes(w_HR, ("heads", None)),
+            "gain": WithAxes(jnp.full((heads,), hidden**-0.5), ("heads",)),
+            "offset": WithAxes(jnp.full((heads,), self.offset), ("heads",)),
         }, {}
 
     def first(self, k_len: int) -> jax.Array:

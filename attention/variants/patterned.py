@@ -8,12 +8,12 @@ from typing import ClassVar
 import jax
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern
+from attention.protocols import Capabilities
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Patterned:
+class Patterned(PatternAttention):
     """Softmax attention under a mask of one's own: ``Patterned(masks.Window(8, 0) | ...)``.
 
     Attributes:
@@ -35,11 +35,13 @@ class Patterned:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "patterned"
+
     mask: masks.Mask
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -48,7 +50,6 @@ class Patterned:
         time="n²·d, or what the mask shows",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         if not isinstance(self.mask, masks.Mask):
@@ -75,6 +76,3 @@ class Patterned:
     def pattern(self, heads: int) -> masks.Mask:
         """The mask."""
         return self.mask
-
-    def reach(self) -> None:
-        """What the mask says is not looked into."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
-from attention.variants import pattern, windows
+from attention.protocols import Capabilities
+from attention.variants import windows
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class PerHead:
+class PerHead(PatternAttention):
     """Each head has a window of its own, perhaps with gaps.
 
     So some heads look near and others far (Beltagy et al. 2020, "Longformer", section 3.1).
@@ -37,13 +38,15 @@ class PerHead:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "per_head"
+
     left: int | tuple[int, ...] = (64,)
     right: int | tuple[int, ...] = (64,)
     step: int | tuple[int, ...] = (1,)
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -52,7 +55,6 @@ class PerHead:
         time="n·w·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         windows.check(self)

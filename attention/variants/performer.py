@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,14 +12,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import reordered
-from attention.shapes import Abilities, Named, Sizes, Tree
-from attention.variants import products
+from attention.protocols import Capabilities, WithAxes
+from attention.shapes import Sizes, Tree
+from attention.variants.products import ProductAttention
 
 KINDS = ("softmax", "relu")
 
 
 @dataclass(frozen=True)
-class Performer:
+class Performer(ProductAttention):
     """FAVOR+: φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k) with positive orthogonal random features (section 2).
 
     φ(x) = exp(ωᵀx - |x|²/2) / sqrt(m) on x = q/D^¼ and k/D^¼, so that φ(q)·φ(k) is exp(qᵀk/sqrt(D))
@@ -46,22 +48,24 @@ class Performer:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "performer"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"kind": "relu"},)
+
     random_features: int = 0
     kind: str = "softmax"
     redraw: int = 1000
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=False,
         decoding="cached",
-        shares=True,
+        normalised=True,
         masks="plain",
         time="n·m·d",
         memory="n·(d + h·m)",
+        attends_globally="all",
     )
-
-    extend = products.extend
 
     def __post_init__(self) -> None:
         for name in ("random_features", "redraw"):
@@ -75,8 +79,8 @@ class Performer:
         """No parameters; of state ω [H, m, D], and the calls in training that have used them."""
         draws_HRD = orthogonal(rng, sizes.heads, self._count(sizes.size), sizes.size)
         return {}, {
-            "draws_HRD": Named(draws_HRD, ("heads", None, "head_size")),
-            "calls": Named(jnp.zeros((), jnp.int32), ()),
+            "draws_HRD": WithAxes(draws_HRD, ("heads", None, "head_size")),
+            "calls": WithAxes(jnp.zeros((), jnp.int32), ()),
         }
 
     def attend(
@@ -94,9 +98,7 @@ class Performer:
     ) -> tuple[jax.Array, Tree]:
         """Gathers values; ``rng`` given means training, which may draw ω again."""
         state = self._trained(state, rng)
-        return products.attend(
-            self, params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BTM
-        )
+        return super().attend(params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BTM)
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

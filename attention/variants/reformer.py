@@ -17,20 +17,15 @@ from attention.kernels.sharded import over_mesh
 from attention.kernels.unit import unit
 from attention.masks import plainly
 from attention.masks.arrays import check_whole
-from attention.shapes import (
-    Abilities,
-    Named,
-    Sizes,
-    Tree,
-    check_one_sequence,
-)
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, check_one_sequence
 from attention.variants import refusals
 
 _COLUMNS = 32  # of a rotation, where the number of buckets follows the length
 
 
 @dataclass(frozen=True)
-class Reformer:
+class Reformer(Attention):
     """Softmax attention among the tokens whose queries fall into one bucket, in any of N rounds.
 
     Queries are keys too, there scaled to unit length (section 2, "Shared-QK attention"). A round
@@ -68,12 +63,14 @@ class Reformer:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "reformer"
+
     buckets: int = 0
     chunk: int = 64
     rounds: int = 4
     scale: float = 0.0
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="values only",
         cross=False,
         bias=False,
@@ -83,8 +80,6 @@ class Reformer:
         time="n·c·d",
         memory="n·d",
     )
-
-    start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
         check_whole(self, 0, "buckets")
@@ -97,7 +92,7 @@ class Reformer:
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """No parameters; rotations as state, [H, N, D, R]."""
         rotations_HNDR = self._drawn(rng, sizes.heads, sizes.size)
-        return {}, {"rotations": Named(rotations_HNDR, ("heads", None, "head_size", None))}
+        return {}, {"rotations": WithAxes(rotations_HNDR, ("heads", None, "head_size", None))}
 
     def attend(
         self,

@@ -1,10 +1,4 @@
-"""What attentions refuse that have no cache, or no scores to which a bias could be added.
-
-``start`` and ``extend`` are the methods of one without a cache:
-
-    class Linformer:
-        start, extend = refusals.start, refusals.extend
-"""
+"""What attentions refuse that have no scores to add a bias to, or no heads that share keys."""
 
 from __future__ import annotations
 
@@ -32,27 +26,3 @@ def check_own_heads(attend: Any, q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: j
             f"{type(attend).__name__} cannot share {kv_heads} heads of keys among {heads} of "
             "queries; use Softmax, or repeat them as MultiHead does"
         )
-
-
-def check_cached(asker: Any) -> None:
-    """Raises NotImplementedError where there is no cache to decode from."""
-    if asker.abilities.decoding == "carried":
-        raise NotImplementedError(
-            f"{type(asker).__name__} cannot decode from a cache of its own sequence, since its "
-            "keys are another's; use Softmax there, and it as cross-attention"
-        )
-    if asker.abilities.decoding != "cached":
-        raise NotImplementedError(
-            f"{type(asker).__name__} cannot decode from a cache; use Local or Softmax"
-            f"{asker.abilities.remedy}"
-        )
-
-
-def start(self: Any, *_: Any) -> Any:
-    """There is no cache."""
-    check_cached(self)
-
-
-def extend(self: Any, *_: Any, **__: Any) -> Any:
-    """There is no cache."""
-    check_cached(self)

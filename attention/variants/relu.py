@@ -11,12 +11,13 @@ import jax.numpy as jnp
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import scored
-from attention.shapes import Abilities, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.refusals import check_own_heads
 
 
 @dataclass(frozen=True)
-class ReLU:
+class ReLU(Attention):
     """relu(q kᵀ / sqrt(D)) / L · v (section 3), L the number of keys that a query may see.
 
     The paper divides by the sequence's length; under a mask we take the visible keys for it, so
@@ -32,15 +33,19 @@ class ReLU:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "relu"
+
     dropout_rate: float = 0.0
 
-    abilities: ClassVar[Abilities] = Abilities(
-        causal="exact", cross=True, bias=True, decoding="cached", time="n²·d", memory="n·d"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        time="n²·d",
+        memory="n·d",
+        attends_globally="all",
     )
-
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
 
     def attend(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,13 @@ from jax import lax
 
 from attention.kernels import reordered
 from attention.kernels.unit import unit
-from attention.shapes import Abilities, Named, Sizes, Tree, check_one_sequence
-from attention.variants import products
+from attention.protocols import Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, check_one_sequence
+from attention.variants.products import ProductAttention
 
 
 @dataclass(frozen=True)
-class RFA:
+class RFA(ProductAttention):
     """φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k), φ(x) = [sin ωᵀx; cos ωᵀx] / sqrt(R) (equations 3 and 5).
 
     Queries and keys are scaled to length one, and ω is normal with a learned deviation, 1/σ for
@@ -47,11 +49,12 @@ class RFA:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "rfa"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"gated": True},)
+
     random_features: int = 0
     gated: bool = False
     floor: float = 0.01
-
-    attend, extend = products.attend, products.extend
 
     def __post_init__(self) -> None:
         if (
@@ -66,9 +69,9 @@ class RFA:
             raise ValueError(f"RFA(floor={self.floor!r}): needs to be above 0 and below 1")
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """With gates it follows one sequence, and needs the layer's input."""
-        return Abilities(
+        return Capabilities(
             causal="exact",
             cross=not self.gated,
             bias=False,
@@ -78,21 +81,22 @@ class RFA:
             time="n·r·d",
             memory="n·(d + h·r)",
             across="with gated=False it attends across sequences" if self.gated else "",
+            attends_globally="all",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """Logarithms of σ [H, D], and w [M, H] and b [H] of the gates; of state ω [H, R, D]."""
         of_draws, of_gate = jax.random.split(rng)
         params: Tree = {
-            "log_sigma": Named(jnp.zeros((sizes.heads, sizes.size)), ("heads", "head_size"))
+            "log_sigma": WithAxes(jnp.zeros((sizes.heads, sizes.size)), ("heads", "head_size"))
         }
         if self.gated:
             w_MH = jax.nn.initializers.lecun_normal()(of_gate, (sizes.model_size, sizes.heads))
-            params["gate"] = Named(w_MH, ("model", "heads"))
-            params["bias"] = Named(jnp.zeros(sizes.heads), ("heads",))
+            params["gate"] = WithAxes(w_MH, ("model", "heads"))
+            params["bias"] = WithAxes(jnp.zeros(sizes.heads), ("heads",))
         shape = sizes.heads, self._count(sizes.size), sizes.size
         draws_HRD = jax.random.normal(of_draws, shape)
-        return params, {"draws_HRD": Named(draws_HRD, ("heads", None, "head_size"))}
+        return params, {"draws_HRD": WithAxes(draws_HRD, ("heads", None, "head_size"))}
 
     def start(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

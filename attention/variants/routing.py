@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,19 +17,13 @@ from attention.kernels.sharded import over_mesh
 from attention.kernels.unit import unit
 from attention.masks import Causal, Everything, Plain, Valid, Window, as_mask, plainly
 from attention.masks.arrays import check_whole
-from attention.shapes import (
-    Abilities,
-    Named,
-    Sizes,
-    Tree,
-    accumulator,
-    check_one_sequence,
-)
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator, check_one_sequence
 from attention.variants import refusals
 
 
 @dataclass(frozen=True)
-class Routing:
+class Routing(Attention):
     """Softmax attention within clusters, each of the tokens that are nearest to its centroid.
 
     Algorithm 1: queries and keys are layer-normalised without scale and bias; every centroid takes
@@ -67,6 +62,9 @@ class Routing:
         ((1, 9, 2, 4), (2, 3, 4))
     """
 
+    name: ClassVar[str] = "routing"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"shared": False},)
+
     clusters: int = 8
     window: int = 0
     decay: float = 0.999
@@ -75,8 +73,6 @@ class Routing:
     right: int = 64
     shared: bool = True
     scale: float = 0.0
-
-    start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
         check_whole(self, 1, "clusters")
@@ -87,9 +83,9 @@ class Routing:
             raise ValueError(f"Routing(scale={self.scale}): needs a factor above 0, or 0")
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """Causal with shared queries and keys only."""
-        return Abilities(
+        return Capabilities(
             causal="values only" if self.shared else "no",
             cross=False,
             bias=False,
@@ -109,7 +105,7 @@ class Routing:
             )
         shape = sizes.heads - self.local_heads, self.clusters, sizes.size
         centroids_HND = _normalised(jax.random.normal(rng, shape, jnp.float32))
-        return {}, {"centroids": Named(centroids_HND, ("heads", None, "head_size"))}
+        return {}, {"centroids": WithAxes(centroids_HND, ("heads", None, "head_size"))}
 
     def attend(
         self,

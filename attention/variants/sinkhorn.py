@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +16,13 @@ from attention.kernels.permutations import balanced
 from attention.kernels.rows import zero_padding
 from attention.masks import Mask, Valid, Window, as_mask, plainly
 from attention.masks.arrays import check_whole
-from attention.shapes import (
-    Abilities,
-    Named,
-    Sizes,
-    Tree,
-    accumulator,
-    check_one_sequence,
-)
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator, check_one_sequence
 from attention.variants import refusals
 
 
 @dataclass(frozen=True)
-class Sinkhorn:
+class Sinkhorn(Attention):
     """Softmax attention to a query's own block and to one that a learned permutation sends there.
 
     A sorting network scores for each block (of the layer's inputs, summed) which blocks to fetch;
@@ -66,14 +61,15 @@ class Sinkhorn:
         (1, 5, 2, 4)
     """
 
+    name: ClassVar[str] = "sinkhorn"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"cut": 2},)
+
     block: int = 32
     length: int = 1024
     iterations: int = 8
     temperature: float = 0.75
     cut: int = 0
     dropout_rate: float = 0.0
-
-    start, extend = refusals.start, refusals.extend
 
     def __post_init__(self) -> None:
         check_whole(self, 1, "block", "length", "iterations")
@@ -86,9 +82,9 @@ class Sinkhorn:
             raise ValueError(f"Sinkhorn(dropout_rate={self.dropout_rate}): needs to be in [0, 1)")
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """Causal without a cut only."""
-        return Abilities(
+        return Capabilities(
             causal="no" if self.cut else "exact",
             cross=False,
             bias=False,
@@ -109,8 +105,8 @@ class Sinkhorn:
         shape = (sizes.model_size, sizes.heads, self._blocks(self.length))
         kernel_MHN = jax.random.normal(rng, shape) / math.sqrt(sizes.model_size * self.block)
         return {
-            "kernel": Named(kernel_MHN, ("model", "heads", None)),
-            "bias": Named(jnp.zeros(shape[1:]), ("heads", None)),
+            "kernel": WithAxes(kernel_MHN, ("model", "heads", None)),
+            "bias": WithAxes(jnp.zeros(shape[1:]), ("heads", None)),
         }, {}
 
     def attend(

@@ -9,11 +9,12 @@ import jax
 
 from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
-from attention.shapes import Abilities, Sizes, Tree
+from attention.protocols import Attention, Capabilities
+from attention.shapes import Sizes, Tree
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(Attention):
     """softmax(q kᵀ / sqrt(D)) v (equation 1).
 
     Attributes:
@@ -30,23 +31,22 @@ class Softmax:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "softmax"
+
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=True,
         decoding="cached",
         grouped=True,
-        shares=True,
+        normalised=True,
         time="n²·d",
         memory="n·d",
+        attends_globally="all",
     )
-
-    def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
-        """No parameters and no state."""
-        return {}, {}
 
     def attend(
         self,

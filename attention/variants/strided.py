@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from attention import masks
-from attention.shapes import Abilities
+from attention.protocols import Capabilities
 from attention.variants import pattern
+from attention.variants.pattern import PatternAttention
 
 
 @dataclass(frozen=True)
-class Strided:
+class Strided(PatternAttention):
     """The near keys, and every stride-th one (section 4.2, "strided").
 
     With a stride near the root of the length two layers connect any two positions.
@@ -36,12 +37,14 @@ class Strided:
         (1, 9, 2, 4)
     """
 
+    name: ClassVar[str] = "strided"
+
     stride: int = 16
     split: bool = False
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=False,
         bias=True,
@@ -50,7 +53,6 @@ class Strided:
         time="n·√n·d",
         memory="n·d",
     )
-    init, attend, start, extend = pattern.init, pattern.attend, pattern.start, pattern.extend
 
     def __post_init__(self) -> None:
         self.pattern(2)
@@ -62,6 +64,3 @@ class Strided:
         near = masks.Window(self.stride, self.stride)
         columns = masks.Strided(self.stride, local=False)
         return pattern.halves(self, near, columns, heads)
-
-    def reach(self) -> None:
-        """To the very first key."""

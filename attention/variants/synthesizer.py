@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,14 @@ from attention.kernels.rows import zero_padding
 from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.masks.arrays import check_whole
-from attention.shapes import Abilities, Sizes, Tree, check_one_sequence
+from attention.protocols import Attention, Capabilities
+from attention.shapes import Sizes, Tree, check_one_sequence
 from attention.variants import synthetic
 from attention.variants.refusals import check_no_bias
 
 
 @dataclass(frozen=True)
-class Synthesizer:
+class Synthesizer(Attention):
     """softmax(S) v with scores S that no pair of tokens makes (section 3.1).
 
     Each head has one S, or Σ_n α_n S_n with α the softmax of trained weights (section 3.2), of
@@ -58,6 +60,15 @@ class Synthesizer:
         (1, 5, 2, 4)
     """
 
+    name: ClassVar[str] = "synthesizer"
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"parts": ("random",)},
+        {"parts": ("fixed",)},
+        {"parts": ("factorised_dense",)},
+        {"parts": ("factorised_random",)},
+        {"parts": ("dense", "dot")},
+    )
+
     parts: tuple[str, ...] = ("dense",)
     length: int = 512
     hidden: int = 0
@@ -75,9 +86,9 @@ class Synthesizer:
         check_whole(self, 0, "hidden")
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> Capabilities:
         """What is projected, and whether the layer's input is wanted, are as the parts need."""
-        return Abilities(
+        return Capabilities(
             causal="exact",
             cross=False,
             bias=False,
@@ -87,6 +98,7 @@ class Synthesizer:
             fixed_length=True,
             time="n²·d",
             memory="n·d" if set(self.parts) <= {"dense", "factorised_random", "dot"} else "h·n²",
+            attends_globally="all",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:

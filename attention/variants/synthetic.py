@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from attention.shapes import Named, Sizes, Tree, accumulator
+from attention.protocols import WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 
 PARTS = "dense", "random", "fixed", "factorised_dense", "factorised_random", "dot"
 OF_X = {"dense", "factorised_dense"}
@@ -78,12 +79,12 @@ def init(self: Synthetic, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
             shape = (2, sizes.heads, self.length, self.rank)
             sides = jax.random.normal(own, shape) / self.rank**0.25
             axes = ("heads", "position", None)
-            params[part] = {"left": Named(sides[0], axes), "right": Named(sides[1], axes)}
+            params[part] = {"left": WithAxes(sides[0], axes), "right": WithAxes(sides[1], axes)}
         else:
             of = params if part == "random" else state
-            of[part] = Named(jax.random.normal(own, square), ("heads", "position", None))
+            of[part] = WithAxes(jax.random.normal(own, square), ("heads", "position", None))
     if len(self.parts) > 1:
-        params["mixture"] = Named(jnp.zeros(len(self.parts)), (None,))
+        params["mixture"] = WithAxes(jnp.zeros(len(self.parts)), (None,))
     return params, state
 
 
@@ -180,10 +181,10 @@ def _dense(self: Synthetic, rng: jax.Array, sizes: Sizes, columns: int) -> Tree:
     w_MHR = _to_heads(rng_in, (sizes.model_size, heads, hidden))
     w_HRK = _in_heads(rng_out, (heads, hidden, columns))
     return {
-        "in": Named(w_MHR, ("model", "heads", None)),
-        "in_bias": Named(jnp.zeros((heads, hidden)), ("heads", None)),
-        "out": Named(w_HRK, ("heads", None, "position")),
-        "out_bias": Named(jnp.zeros((heads, columns)), ("heads", "position")),
+        "in": WithAxes(w_MHR, ("model", "heads", None)),
+        "in_bias": WithAxes(jnp.zeros((heads, hidden)), ("heads", None)),
+        "out": WithAxes(w_HRK, ("heads", None, "position")),
+        "out_bias": WithAxes(jnp.zeros((heads, columns)), ("heads", "position")),
     }
 
 

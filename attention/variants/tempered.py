@@ -15,11 +15,12 @@ from attention.kernels import cache as cache_of_heads
 from attention.kernels import checked, softmax_attention
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
-from attention.shapes import Abilities, Named, Sizes, Tree, accumulator
+from attention.protocols import Attention, Capabilities, WithAxes
+from attention.shapes import Sizes, Tree, accumulator
 
 
 @dataclass(frozen=True)
-class Tempered:
+class Tempered(Attention):
     """softmax(q kᵀ / τ) v, each head with a temperature of its own.
 
     τ begins at sqrt(D), as in softmax attention; it is learned as its logarithm, ``temperature``
@@ -37,23 +38,26 @@ class Tempered:
         (1, 3, 2, 4)
     """
 
+    name: ClassVar[str] = "tempered"
+
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    abilities: ClassVar[Abilities] = Abilities(
+    capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
         bias=True,
         decoding="cached",
         grouped=True,
-        shares=True,
+        normalised=True,
         time="n²·d",
         memory="n·d",
+        attends_globally="all",
     )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """The temperatures' logarithms, [H]; no state."""
-        return {"temperature": Named(jnp.zeros((sizes.heads,)), ("heads",))}, {}
+        return {"temperature": WithAxes(jnp.zeros((sizes.heads,)), ("heads",))}, {}
 
     def attend(
         self,

@@ -7,7 +7,8 @@ import pytest
 
 from attention.analysis.matrices import influence_matrix
 from attention.masks import Causal, Lengths, Valid
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants import Conv
 
 MIXER = Conv(left=1, right=1)
@@ -22,7 +23,7 @@ MASKS = [
 
 def params():
     boxed, _ = MIXER.init(jax.random.key(0), Sizes(1, 4, 4, 4))
-    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=str)

@@ -11,7 +11,8 @@ import flax.linen as nn
 from attention import MultiHead
 from attention.masks import Mask
 from attention.modules.mixing import Mixing
-from attention.shapes import Attend, Mix, Sizes
+from attention.protocols import Attention, TokenMixer
+from attention.shapes import Sizes
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Case:
     """
 
     name: str
-    attend: Attend | Mix
+    attend: Attention | TokenMixer
     reference: Callable
     module: Callable[..., nn.Module] | None = None
     sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
@@ -64,7 +65,7 @@ class Case:
     mixes: bool = False
     sums_to_one: bool = True
     last_resort: bool = False
-    grown: Callable[[int], Attend | Mix] | None = None
+    grown: Callable[[int], Attention | TokenMixer] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
     compiled: tuple[int, int] = (1024, 4096)
@@ -76,9 +77,9 @@ class Case:
     def places(self) -> tuple[str, ...]:
         """Where it may stand, by what it declares."""
         declared = {
-            "encoder": self.attend.abilities.decoding != "carried",
-            "decoder": self.attend.abilities.causal != "no",
-            "cross": self.attend.abilities.cross,
+            "encoder": self.attend.capabilities.decoding != "stateful",
+            "decoder": self.attend.capabilities.causal != "no",
+            "cross": self.attend.capabilities.cross,
         }
         return tuple(place for place in self.only if declared[place])
 
@@ -89,6 +90,6 @@ class Case:
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
 
 
-def mixing(heads: int, attend: Mix, features: int, dtype: Any) -> Mixing:
+def mixing(heads: int, attend: TokenMixer, features: int, dtype: Any) -> Mixing:
     """The layer of a mixer, as ``Case.module``."""
     return Mixing(heads, attend, dtype)

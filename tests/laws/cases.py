@@ -2,7 +2,7 @@
 
     Case("softmax-tiled", Softmax(kernel="tiled"), softmax_attention, temporary_bytes=1.0)
 
-is held to all that its ``abilities`` declare, in every place that they allow.
+is held to all that its ``capabilities`` declare, in every place that they allow.
 """
 
 from __future__ import annotations
@@ -114,10 +114,12 @@ IN_MULTI_HEAD = [case.in_multi_head() for case in CASES]
 DROPPING = [case for case in CASES if getattr(case.attend, "dropout_rate", 0.0) > 0.0]
 
 
-def declaring(cases: list[Case] = CASES, **abilities: Any) -> list[Case]:
-    """The cases that declare these abilities, as in ``declaring(causal="exact")``."""
+def declaring(cases: list[Case] = CASES, **capabilities: Any) -> list[Case]:
+    """The cases that declare these capabilities, as in ``declaring(causal="exact")``."""
     return [
         case
         for case in cases
-        if all(getattr(case.attend.abilities, name) == value for name, value in abilities.items())
+        if all(
+            getattr(case.attend.capabilities, name) == value for name, value in capabilities.items()
+        )
     ]

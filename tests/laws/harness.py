@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies
 
-from attention.shapes import Named, Sizes, Tree
+from attention.protocols import WithAxes
+from attention.shapes import Sizes, Tree
 from tests.laws.cases import Case
 from tests.laws.masks import Setting, Shape, make_mask, see_of, with_loops
 
@@ -207,13 +208,13 @@ def draw(
             inputs["memory"] = normal(batch, k_len, sizes.model_size)
     else:
         inputs = {}
-        if case.attend.abilities.projections != "values":
+        if case.attend.capabilities.projections != "values":
             inputs["q"] = normal(batch, q_len, heads, sizes.size)
-        if case.attend.abilities.projections == "apart":
+        if case.attend.capabilities.projections == "apart":
             inputs["k"] = normal(batch, k_len, sizes.heads, sizes.size)
-        if case.attend.abilities.projections != "one":
+        if case.attend.capabilities.projections != "one":
             inputs["v"] = normal(batch, k_len, sizes.heads, sizes.value_size)
-        if case.attend.abilities.needs_x:
+        if case.attend.capabilities.needs_x:
             inputs["x"] = normal(batch, q_len, sizes.model_size)
     drawn_bias = None
     if case.bias is not None:
@@ -243,12 +244,12 @@ def initialised(case: Case, sizes: Sizes) -> Tree:
         params, state = jax.tree.map(
             lambda leaf: leaf.value,
             case.attend.init(rng, sizes),
-            is_leaf=lambda leaf: isinstance(leaf, Named),
+            is_leaf=lambda leaf: isinstance(leaf, WithAxes),
         )
         return {"params": params, "state": state}
     layer = layer_of(case, sizes, "float32")
     x_BTM = jnp.zeros((1, case.lengths[0], sizes.model_size))
-    carried = case.attend.abilities.decoding == "carried"
+    carried = case.attend.capabilities.decoding == "stateful"
     variables = nn.meta.unbox(jax.jit(layer.init)(rng, x_BTM, x_BTM if carried else None))
     return {**variables, "params": variables.get("params", {})}
 

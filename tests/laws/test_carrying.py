@@ -17,7 +17,7 @@ from tests.laws.masks import Setting, places_of, settings_of
 from tests.laws.test_matrix import matrix_of
 
 TOLERANCE = 1e-5
-CARRYING = declaring(CASES, decoding="carried")
+CARRYING = declaring(CASES, decoding="stateful")
 Q, K = 7, 10
 
 
@@ -112,7 +112,7 @@ def test_beams_ask_one_memory_and_may_be_reordered(layer, points):
         assert weights_RTS[:3].any()
 
 
-SHARING = declaring(ALONE, cross=True, shares=True)
+SHARING = declaring(ALONE, cross=True, normalised=True)
 
 
 across = [p for p in settings_of(SHARING, ("lengths",)) if p.values[0].place == "cross"]
@@ -132,7 +132,7 @@ def test_who_declares_shares():
     names = {type(case.attend).__name__ for case in SHARING}
     assert {"Softmax", "Additive", "Linear", "Location", "Monotonic"} <= names
     assert not names & {"ReLU", "RFA", "Linformer", "Compressed"}
-    assert Linear().abilities.shares
+    assert Linear().capabilities.normalised
 
 
 @pytest.mark.parametrize("case", CARRYING, ids=str)

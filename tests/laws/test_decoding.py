@@ -78,7 +78,7 @@ def without_causal(mask):
 @pytest.mark.parametrize("ends", [(1, 2, 3, 4, 5, 6, 7), (3, 4, 7)], ids=["tokens", "chunks"])
 def test_step_by_step_is_the_full_pass(setting, ends):
     bias = setting.mask == "all" and setting.case.module is None
-    bias = bias and setting.case.attend.abilities.bias
+    bias = bias and setting.case.attend.capabilities.bias
     drawn = draw(setting, q_len=LENGTH, bias=bias)
     full, mask = np.asarray(drawn.out()), without_causal(drawn.mask)
     cache, first = start(drawn, 2), 0

@@ -76,7 +76,7 @@ def test_equal_to_the_paper_with_a_bias(setting, dtype):
 def test_gradients(setting):
     """By differences along one line through all that is differentiated, and a random weighing."""
     with jax.enable_x64(True):
-        bias = setting.case.attend.abilities.bias and setting.case.module is None
+        bias = setting.case.attend.capabilities.bias and setting.case.module is None
         drawn = draw(
             setting, sizes=setting.case.sizes[0], batch=1, q_len=4, k_len=3, dtype="float64",
             bias=bias,

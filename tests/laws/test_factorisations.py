@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.laws.cases import CASES
+from tests.laws.cases import ALONE, CASES
 from tests.laws.harness import draw, initialised, qkv, run
 from tests.laws.masks import Setting
 
@@ -43,9 +43,7 @@ def test_no_batch_is_factored(case):
     assert all(len(shape) == 2 for jaxpr in traced for shape in factored(jaxpr))
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if hasattr(case.attend, "gather")], ids=str
-)
+@pytest.mark.parametrize("case", ALONE, ids=str)
 def test_none_where_weights_are_shown(case):
     drawn = draw(Setting(case, case.places[0], case.padded), abstract=True)
 

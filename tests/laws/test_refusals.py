@@ -10,21 +10,21 @@ import pytest
 
 from attention import MultiHead
 from attention.masks import Causal, Window, as_mask
-from attention.shapes import Abilities
+from attention.protocols import Capabilities
 from attention.variants import Softmax
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import draw, layer_of, qkv
 from tests.laws.masks import Setting
 from tests.reference.attention import softmax_attention
 
-NOTHING = Abilities(causal="no", cross=False, bias=False, decoding="no")
+NOTHING = Capabilities(causal="no", cross=False, bias=False, decoding="no")
 
 
 @dataclass(frozen=True)
 class Silent(Softmax):
     """Declares nothing, and does everything."""
 
-    abilities: ClassVar[Abilities] = NOTHING
+    capabilities: ClassVar[Capabilities] = NOTHING
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ def window(case):
 
 
 REFUSED = {
-    window: lambda abilities: abilities.masks == "plain",
-    causal: lambda abilities: abilities.causal == "no",
-    cross: lambda abilities: not abilities.cross,
-    bias: lambda abilities: not abilities.bias,
-    decoding: lambda abilities: abilities.decoding != "cached",
+    window: lambda capabilities: capabilities.masks == "plain",
+    causal: lambda capabilities: capabilities.causal == "no",
+    cross: lambda capabilities: not capabilities.cross,
+    bias: lambda capabilities: not capabilities.bias,
+    decoding: lambda capabilities: capabilities.decoding != "cached",
 }
 
 
@@ -103,7 +103,7 @@ def undeclared(cases):
         pytest.param(case, request_, id=f"{case}-{request_.__name__}")
         for case in cases
         for request_, is_refused in REFUSED.items()
-        if is_refused(case.attend.abilities)
+        if is_refused(case.attend.capabilities)
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_multi_head_refuses_for_a_silent_attention(request_):
 def test_what_is_declared_is_not_refused(case):
     for request_, is_refused in REFUSED.items():
         within_bias = request_ is bias and case.module is None
-        if not is_refused(case.attend.abilities) and (within_bias or request_ is not bias):
+        if not is_refused(case.attend.capabilities) and (within_bias or request_ is not bias):
             request_(case)
 
 

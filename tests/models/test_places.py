@@ -71,7 +71,7 @@ def model_of(**places):
 
 def told_of(decoder):
     """Expects the warning that a decoder may select otherwise than in training, if it does."""
-    if decoder.abilities.causal == "exact":
+    if decoder.capabilities.causal == "exact":
         return contextlib.nullcontext()
     return pytest.warns(UserWarning, match="works out the prefix again at each step of decoding")
 
@@ -133,7 +133,7 @@ def check(model):
         steps_TBV = by_steps(variables)
     for t, logits_BV in enumerate(np.asarray(steps_TBV)[:, :2]):
         real_B = np.asarray(TARGET_BT)[:, t] != 0
-        if model.decoder.abilities.causal != "exact":  # later tokens change what is selected
+        if model.decoder.capabilities.causal != "exact":  # later tokens change what is selected
             prefix_BT = np.where(np.arange(TARGET_BT.shape[1]) <= t, TARGET_BT, 0)
             _, logits_BTV = grads_and_logits(variables["params"], prefix_BT)
         full_BV = np.asarray(logits_BTV)[real_B, t]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attention import MultiHead, Transformer
-from attention.shapes import Abilities, Named
+from attention.protocols import Capabilities, WithAxes
 from attention.variants import Softmax
 
 pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
@@ -21,10 +21,12 @@ pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 class Factored(Softmax):
     """Softmax attention times a factor a head, which all layers share."""
 
-    abilities: ClassVar[Abilities] = Abilities("exact", cross=True, bias=False, decoding="no")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "exact", cross=True, bias=False, decoding="no"
+    )
 
     def init_shared(self, rng, sizes):
-        return {"factor": Named(1.0 + jax.random.uniform(rng, (sizes.heads,)), ("heads",))}
+        return {"factor": WithAxes(1.0 + jax.random.uniform(rng, (sizes.heads,)), ("heads",))}
 
     def attend(self, params, state, q, k, v, mask, **options):
         out, _ = super().attend({}, {}, q, k, v, mask, **options)

@@ -16,7 +16,7 @@ from attention.analysis.matrices import effective_matrix
 from attention.biases import ALiBi
 from attention.masks import Array, Causal, Lengths, Valid
 from attention.positions import Rotary
-from attention.shapes import Abilities
+from attention.protocols import Capabilities
 from attention.variants import Reformer, Softmax, Synthesizer
 from tests.reference import positions
 from tests.reference.attention import multi_head as numpy_multi_head
@@ -247,13 +247,17 @@ def test_use_from_nnx():
 class Shared(Softmax):
     """Queries are keys, as for Reformer."""
 
-    abilities: ClassVar[Abilities] = dataclasses.replace(Softmax.abilities, projections="shared")
+    capabilities: ClassVar[Capabilities] = dataclasses.replace(
+        Softmax.capabilities, projections="shared"
+    )
 
 
 class One(Softmax):
     """Queries are keys and values, as for GAT."""
 
-    abilities: ClassVar[Abilities] = dataclasses.replace(Softmax.abilities, projections="one")
+    capabilities: ClassVar[Capabilities] = dataclasses.replace(
+        Softmax.capabilities, projections="one"
+    )
 
 
 # Which projection makes the queries, the keys and the values.
@@ -310,7 +314,9 @@ def test_shared_projections_have_as_many_heads_of_keys_as_of_queries(kind):
 class Plain(Softmax):
     """Declares nothing."""
 
-    abilities: ClassVar[Abilities] = Abilities("no", cross=False, bias=False, decoding="no")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "no", cross=False, bias=False, decoding="no"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_it_is_multi_head_around_the_variant(name):
     variant = getattr(variants, name)(**NEEDS.get(name, {}))
     assert made == MultiHead(heads=2, attend=variant, dtype=jnp.bfloat16)
     assert f"{name}Attention" in attention.__all__
-    asked = (X_BTM, X_BTM) if variant.abilities.decoding == "carried" else (X_BTM,)
+    asked = (X_BTM, X_BTM) if variant.capabilities.decoding == "stateful" else (X_BTM,)
     out_BTM, _ = jax.eval_shape(made.init_with_output, jax.random.key(0), *asked)
     assert out_BTM.shape == X_BTM.shape
 

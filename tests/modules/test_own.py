@@ -10,19 +10,21 @@ import numpy as np
 
 from attention import MultiHead
 from attention.modules.own import STATE
-from attention.shapes import Abilities, Named
+from attention.protocols import Attention, Capabilities, WithAxes
 from attention.variants import Softmax
 
 
 @dataclasses.dataclass(frozen=True)
-class Counting:
+class Counting(Attention):
     """Softmax attention times a trained factor a head, which counts its calls in training."""
 
-    abilities: ClassVar[Abilities] = Abilities("exact", cross=True, bias=False, decoding="no")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "exact", cross=True, bias=False, decoding="no"
+    )
 
     def init(self, rng, sizes):
         factor_H = 1.0 + jax.random.uniform(rng, (sizes.heads,))
-        return {"factor": Named(factor_H, ("heads",))}, {"calls": Named(jnp.zeros(()), ())}
+        return {"factor": WithAxes(factor_H, ("heads",))}, {"calls": WithAxes(jnp.zeros(()), ())}
 
     def attend(self, params, state, q, k, v, mask, *, bias=None, x_BTM=None, rng=None):
         out, _ = Softmax().attend({}, {}, q, k, v, mask)

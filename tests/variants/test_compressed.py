@@ -11,7 +11,8 @@ from attention import MultiHead
 from attention.analysis.matrices import effective_matrix
 from attention.kernels import softmax_attention
 from attention.masks import Causal, Lengths, Valid
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants.compressed import Compressed
 
 RANDOM = np.random.default_rng(0)
@@ -33,7 +34,7 @@ def params_of(attend, sizes=SIZES):
     def made(rng):
         boxed, state = attend.init(rng, sizes)
         assert state == {}
-        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
     return made(jax.random.key(0))
 

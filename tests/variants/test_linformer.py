@@ -7,7 +7,8 @@ import pytest
 
 from attention import masks
 from attention.kernels import softmax_attention
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants.linformer import SHARING, Linformer
 
 RANDOM = np.random.default_rng(0)
@@ -28,7 +29,7 @@ Q, K, V = normal(2, 6, 3, 4), normal(2, 6, 3, 4), normal(2, 6, 3, 5)
 
 
 def plain(tree):
-    return jax.tree.map(lambda x: x.value, tree, is_leaf=lambda x: isinstance(x, Named))
+    return jax.tree.map(lambda x: x.value, tree, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
 @pytest.mark.parametrize("sharing", SHARING)

@@ -10,7 +10,8 @@ import pytest
 from attention import MultiHead, masks
 from attention.analysis.matrices import effective_matrix
 from attention.positions import Rotary
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants import Local, Longformer
 from tests.laws.harness import numbers
 
@@ -35,7 +36,7 @@ def attended(attend, *inputs, **options):
 def params_of(attend):
     boxed, state = attend.init(jax.random.key(0), SIZES)
     assert state == {}
-    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
 def test_global_rows_depend_on_their_own_projections_alone():
@@ -100,7 +101,7 @@ def test_rotary_positions_are_refused_where_they_would_be_lost():
 def test_without_global_tokens_it_is_local():
     plain = Longformer(left=2, right=1, first=0)
     assert plain.init(jax.random.key(0), SIZES) == ({}, {})
-    assert plain.abilities.causal == "exact"
+    assert plain.capabilities.causal == "exact"
     ours, _ = attended(plain, {}, {}, Q, K, V, masks.Causal())
     theirs, _ = attended(Local(2, 1), {}, {}, Q, K, V, masks.Causal())
     np.testing.assert_allclose(numbers(ours), numbers(theirs), atol=1e-6)

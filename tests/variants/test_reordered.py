@@ -226,8 +226,8 @@ def test_gates_need_the_layers_input_and_one_sequence():
         attended(GATED, q, k, v, None)
     with pytest.raises(NotImplementedError, match=r"RFA cannot attend across .*; use Softmax"):
         attended(GATED, q[:, :3], k, v, x[:, :3])
-    assert not GATED.abilities.cross
-    assert RFA().abilities.cross
+    assert not GATED.capabilities.cross
+    assert RFA().capabilities.cross
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from attention.masks import Lengths, Valid
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants import (
     GRU,
     Additive,
@@ -32,13 +33,13 @@ SIZES = Sizes(2, 4, 4, 8)
 
 def trees_of(attend):
     made = attend.init(jax.random.key(0), SIZES)
-    return jax.tree.map(lambda x: x.value, made, is_leaf=lambda x: isinstance(x, Named))
+    return jax.tree.map(lambda x: x.value, made, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
 @pytest.mark.parametrize("attend", [Additive(), Cosine(), Tempered()], ids=str)
 def test_a_nan_in_padding_does_not_reach_the_gradients_of_parameters(attend):
     boxed, _ = attend.init(jax.random.key(0), Sizes(2, 4, 4, 8))
-    params = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+    params = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
     x_BTHD = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 2, 4)), jnp.float32)
     spoilt_BTHD = x_BTHD.at[:, 4:].set(jnp.nan)
 

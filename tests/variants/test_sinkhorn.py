@@ -13,7 +13,8 @@ from attention.kernels import softmax_attention
 from attention.kernels.permutations import balanced
 from attention.masks import Causal, Lengths, NearBlocks, Valid
 from attention.positions import Rotary
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants.sinkhorn import Sinkhorn
 
 RANDOM = np.random.default_rng(0)
@@ -34,7 +35,7 @@ def params_of(attend):
     def made(rng):
         boxed, state = attend.init(rng, SIZES)
         assert state == {}
-        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
     return jax.tree.map(np.asarray, made(jax.random.key(0)))
 

@@ -9,7 +9,8 @@ import pytest
 
 from attention.analysis.matrices import effective_matrix
 from attention.masks import Causal, Lengths
-from attention.shapes import Named, Sizes
+from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.variants.synthesizer import Synthesizer
 from attention.variants.synthetic import PARTS, factors
 
@@ -27,7 +28,7 @@ def made(*parts, **fields):
     @jax.jit
     def init(rng):
         boxed = attend.init(rng, SIZES)
-        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, Named))
+        return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
     return attend, *jax.tree.map(np.asarray, init(jax.random.key(0)))
 
@@ -146,7 +147,7 @@ def test_dropout_is_on_in_training_alone():
 
 
 def test_only_products_need_queries_and_keys():
-    wanted = {part: Synthesizer((part,)).abilities for part in PARTS}
+    wanted = {part: Synthesizer((part,)).capabilities for part in PARTS}
     assert [p for p in PARTS if wanted[p].projections == "apart"] == ["dot"]
     assert [p for p in PARTS if wanted[p].needs_x] == ["dense", "factorised_dense"]
     attend, params, state = made("random")

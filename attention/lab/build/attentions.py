@@ -11,54 +11,18 @@ from attention.errors import ConfigError, UnsupportedError, named
 from attention.lab.config import schema
 from attention.lab.config.key import check_value
 from attention.lab.config.suggest import suggest
+from attention.protocols import StatefulCrossAttention
 
-ATTENTIONS: dict[str, type] = {
-    "softmax": variants.Softmax,
-    "additive": variants.Additive,
-    "relu": variants.ReLU,
-    "tempered": variants.Tempered,
-    "cosine": variants.Cosine,
-    "local": variants.Local,
-    "dilated": variants.Dilated,
-    "strided": variants.Strided,
-    "fixed": variants.Fixed,
-    "global": variants.Global,
-    "longformer": variants.Longformer,
-    "bigbird": variants.BigBird,
-    "per_head": variants.PerHead,
-    "grid": variants.Grid,
-    "axial": variants.Axial,
-    "graph": variants.Graph,
-    "reformer": variants.Reformer,
-    "routing": variants.Routing,
-    "sinkhorn": variants.Sinkhorn,
-    "linformer": variants.Linformer,
-    "compressed": variants.Compressed,
-    "linear": variants.Linear,
-    "efficient": variants.Efficient,
-    "performer": variants.Performer,
-    "rfa": variants.RFA,
-    "synthesizer": variants.Synthesizer,
-    "location": variants.Location,
-    "monotonic": variants.Monotonic,
-    "fnet": variants.FNet,
-    "mixer": variants.Mixer,
-    "conv": variants.Conv,
-    "lstm": variants.LSTM,
-    "gru": variants.GRU,
-}
-# What decoders begin with where an attention is causal with other parameters alone, or is at its
-# best with them.
-IN_DECODERS: dict[str, dict[str, Any]] = {
-    "longformer": {"first": 0},
-    "lstm": {"both_ways": False},
-    "gru": {"both_ways": False},
-    "conv": {"left": 6, "right": 0},
+# Those whose fields are plain values, by their name in configs.
+ATTENTIONS: dict[str, Any] = {
+    variant.name: variant
+    for variant in variants.ALL
+    if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(variant))
 }
 
 
 def attend(spec: Any, place: str, stands_as: str | None = None) -> Any:
-    """The Attend, or the Mix, of one place from ``{"name": ..., parameter: value}``.
+    """The Attention, or the TokenMixer, of one place from ``{"name": ..., parameter: value}``.
 
     Args:
       spec: the name and the parameters.
@@ -85,27 +49,27 @@ def attend(spec: Any, place: str, stands_as: str | None = None) -> Any:
     with named(f"config.model.{place}"):
         made = ATTENTIONS[name](**parameters)
     used_as = stands_as or place
-    if used_as == "cross" and not made.abilities.cross:
+    if used_as == "cross" and not made.capabilities.cross:
         raise UnsupportedError(
             f"config.model.cross is {name}, which cannot attend across two sequences; "
-            f"choose softmax{made.abilities.across and '; ' + made.abilities.across}"
+            f"choose softmax{made.capabilities.across and '; ' + made.capabilities.across}"
         )
-    if used_as == "encoder" and made.abilities.decoding == "carried":
+    if used_as == "encoder" and made.capabilities.decoding == "stateful":
         raise UnsupportedError(
             f"config.model.{place} is {name}, which cannot attend within one sequence; choose "
             "softmax, and it for model.cross"
         )
-    if used_as == "decoder" and made.abilities.causal == "no":
+    if used_as == "decoder" and made.capabilities.causal == "no":
         raise UnsupportedError(
             f"config.model.decoder is {name}, which cannot be causal; choose softmax"
-            f"{made.abilities.remedy}"
+            f"{made.capabilities.remedy}"
         )
     return made
 
 
 def usual_place(name: str) -> str:
     """The encoder's, or the decoder's cross-attention for what has no other place."""
-    return "cross" if hasattr(ATTENTIONS[name], "extend_cross") else "encoder"
+    return "cross" if issubclass(ATTENTIONS[name], StatefulCrossAttention) else "encoder"
 
 
 def attention_defaults(name: Any, place: str) -> dict[str, Any]:
@@ -116,5 +80,5 @@ def attention_defaults(name: Any, place: str) -> dict[str, Any]:
             f"{', '.join(ATTENTIONS)}{suggest(str(name), ATTENTIONS)}"
         )
     fields = dataclasses.fields(ATTENTIONS[name])
-    own = IN_DECODERS.get(name, {}) if place == "decoder" else {}
-    return {"name": name} | {field.name: field.default for field in fields} | own
+    own = ATTENTIONS[name].causal_defaults if place == "decoder" else {}
+    return {"name": name} | {field.name: field.default for field in fields} | dict(own)

@@ -8,16 +8,9 @@ from typing import Any
 from attention.errors import ConfigError, UnsupportedError
 from attention.lab.build import places, values
 from attention.lab.config import schema
-from attention.shapes import Mix
+from attention.protocols import TokenMixer
 
 Config = Mapping[str, Any]
-
-# Parameters with which an attention sees no later token, whatever the decoder is to see.
-ONE_WAY: dict[str, dict[str, Any]] = {
-    "lstm": {"both_ways": False},
-    "gru": {"both_ways": False},
-    "conv": {"right": 0},
-}
 
 
 def check(config: Config) -> None:
@@ -62,7 +55,7 @@ def _model(config: Config) -> None:
         )
     for place in schema.ATTENTIONS:
         attend = values.placed(config, place)
-        apart = not isinstance(attend, Mix) and attend.abilities.projections == "apart"
+        apart = not isinstance(attend, TokenMixer) and attend.capabilities.projections == "apart"
         if not apart and model["kv_heads"] not in (0, heads):
             raise UnsupportedError(
                 f"config.model.kv_heads is {model['kv_heads']}, and model.{place}, "
@@ -70,13 +63,13 @@ def _model(config: Config) -> None:
             )
     for place in ("encoder", "decoder"):
         attend = values.placed(config, place)
-        if positions in values.POSITION_BIASES and not attend.abilities.bias:
+        if positions in values.POSITION_BIASES and not attend.capabilities.bias:
             raise UnsupportedError(
                 f"config.model.positions is {positions}, which is a bias on scores, and "
                 f"model.{place} is {model[place]['name']}, which takes none; choose sinusoidal"
             )
-        turned = not isinstance(attend, Mix) and not attend.abilities.needs_x
-        if positions == "rotary" and not (turned and attend.abilities.projections != "values"):
+        turned = not isinstance(attend, TokenMixer) and not attend.capabilities.needs_x
+        if positions == "rotary" and not (turned and attend.capabilities.projections != "values"):
             raise UnsupportedError(
                 f"config.model.positions is rotary, which turns queries and keys, and model.{place}"
                 f" is {model[place]['name']}, which does not work by them alone; choose sinusoidal"
@@ -125,14 +118,13 @@ def _task(config: Config) -> None:
                 "choose mask_predict, or canvas 0"
             )
         return
-    decoder = config["model"]["decoder"]
-    for field, value in ONE_WAY.get(decoder["name"], {}).items():
-        if decoder.get(field) == value:
-            raise ConfigError(
-                f"config.model.decoder.{field} is {value}, with which {decoder['name']} sees no "
-                "later token, and task.kind mask_predict, which fills them in; choose as in the "
-                "encoder"
-            )
+    decoder = values.placed(config, "decoder")
+    field, value = decoder.capabilities.one_way or ("", None)
+    if field and getattr(decoder, field) == value:
+        raise ConfigError(
+            f"config.model.decoder.{field} is {value}, with which {decoder.name} sees no later "
+            "token, and task.kind mask_predict, which fills them in; choose as in the encoder"
+        )
     if config["risk"]["candidates"]:
         raise UnsupportedError(
             f"config.risk.candidates is {config['risk']['candidates']}, and task.kind "

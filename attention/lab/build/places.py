@@ -14,12 +14,6 @@ from attention.variants import Softmax
 
 Config = Mapping[str, Any]
 
-# Encoders in which every token sees all others, and so those of model.external_tokens.
-ALL_SEE_ALL = {
-    *("softmax", "additive", "relu", "tempered", "cosine", "graph", "linformer", "compressed"),
-    *("linear", "efficient", "performer", "rfa", "synthesizer", "fnet", "mixer", "lstm", "gru"),
-}
-
 
 def check(config: Config) -> None:
     """Tries each attention by its shapes alone, at the greatest length that training meets.
@@ -30,9 +24,9 @@ def check(config: Config) -> None:
     model = config["model"]
     external = model["external_tokens"]
     encoder, name = values.placed(config, "encoder"), model["encoder"]["name"]
-    field = "block" if name == "bigbird" else "first"
-    first = external if name in ALL_SEE_ALL else getattr(encoder, field, 0)
-    if first < external and not hasattr(encoder, field):
+    field = encoder.capabilities.attends_globally
+    first = external if field == "all" else getattr(encoder, field) if field else 0
+    if first < external and not field:
         raise ConfigError(
             f"config.model.external_tokens is {external}, and model.encoder is {name}, in which no "
             "token is global; choose global, longformer, bigbird or softmax"

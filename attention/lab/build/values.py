@@ -119,7 +119,7 @@ def fills(config: Config) -> bool:
 
 
 def placed(config: Config, place: str) -> Any:
-    """The Attend, or the Mix, of a place."""
+    """The Attention, or the Mix, of a place."""
     return attend(config["model"].get(place), place, stands_as(config, place))
 
 
@@ -215,7 +215,7 @@ def search(config: Config, *, beams: int | None = None, nbest: int = 1) -> Searc
     if config["model"]["positions"] == "learned":  # there are no vectors for further ones
         longest = min(longest, config["data"]["max_length"])
     decoder = placed(config, "decoder")
-    if decoder.abilities.fixed_length:
+    if decoder.capabilities.fixed_length:
         longest = min(longest, decoder.length)
     return Search(
         beams=decode["beam"] if beams is None else beams,

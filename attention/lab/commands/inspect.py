@@ -19,7 +19,8 @@ from attention.lab.runs import load
 from attention.lab.runs.load import Trained
 from attention.lab.tasks.mask_predict import MASK, MaskPredict
 from attention.models.mask_predict import ConditionalMaskedLM
-from attention.shapes import Attend, Mix, Tree
+from attention.protocols import Attention, TokenMixer
+from attention.shapes import Tree
 
 
 def run(call: Call) -> None:
@@ -91,13 +92,13 @@ def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str,
         _, sown = model.apply(variables, source_1S, target_1T, mutable=["intermediates"])
         layers = sown["intermediates"]
 
-        def matrix(attend: Attend | Mix, layer: Tree) -> jax.Array:
-            if isinstance(attend, Mix):
+        def matrix(attend: Attention | TokenMixer, layer: Tree) -> jax.Array:
+            if isinstance(attend, TokenMixer):
                 return influence_matrix(attend, *layer["mixed"][0])[0]
             *inputs, bias, x_BTM = layer["attended"][0]
             return effective_matrix(attend, *inputs, bias=bias, x_BTM=x_BTM)[0]
 
-        def matrices(side: str, module: str, attend: Attend | Mix) -> list[jax.Array]:
+        def matrices(side: str, module: str, attend: Attention | TokenMixer) -> list[jax.Array]:
             each = range(model.layers)
             return [matrix(attend, layers[f"{side}_layers_{n}"][module]) for n in each]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attention.lab.build import attentions, checks, places
+from attention.lab.build import attentions, checks
 from attention.lab.config import schema
 
 
@@ -246,8 +246,13 @@ def test_what_an_attention_cannot_do_is_told_before_a_run(changes, text):
     assert str(error.value) == f"config.model{text}"
 
 
+def sees_all(name):
+    attention = attentions.attend({"name": name}, attentions.usual_place(name))
+    return attention.capabilities.attends_globally == "all"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(places.ALL_SEE_ALL))
+@pytest.mark.parametrize("name", [*filter(sees_all, attentions.ATTENTIONS)])
 def test_external_tokens_are_seen_where_all_see_all(name):
     encoder = attentions.attention_defaults(name, "encoder")
     checks.check(config(model__encoder=encoder, model__external_tokens=2))
