@@ -15,6 +15,8 @@ from attention.modules.feed_forward import FeedForward
 from attention.variants import Additive, Linear
 from tests.models.test_transformer import variables_of
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 SOURCE_BS = jnp.array([[4, 5, 6, 7], [8, 9, 0, 0]])
 TARGET_BT = jnp.array([[3, 6, 7, 5, 4], [3, 9, 0, 0, 0]])
 MEMORIES = [LastLayer, SameLayer, LayerMixture, partial(LayerMixture, levels=2)]

@@ -127,6 +127,7 @@ def test_parameters_carry_the_names_of_their_axes():
             assert len(box.names) == box.value.ndim, jax.tree_util.keystr(path)
 
 
+@pytest.mark.slow
 @each_form
 def test_later_target_tokens_change_nothing(form):
     full = run(model_of(form))
@@ -150,6 +151,7 @@ def test_each_source_token_matters_to_each_logit():
         np.testing.assert_array_equal(ours[1], plain[1])
 
 
+@pytest.mark.slow
 @each_form
 def test_more_padding_changes_nothing(form):
     full = run(model_of(form))
@@ -165,6 +167,7 @@ def test_more_padding_changes_nothing(form):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "dtype"), [("post, rotary", "float32"), ("pre, rotary, SwiGLU", "bfloat16")]
 )

@@ -14,6 +14,8 @@ from attention.shapes import Sizes
 from attention.variants import Softmax
 from tests.reference.attention import softmax_attention as numpy_attention
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 SIZES = Sizes(heads=3, size=4, value_size=5, model_size=12)
 LENGTHS = jnp.array([4, 6])
 

@@ -12,6 +12,8 @@ import pytest
 from attention.lab.commands import translate as translating
 from attention.lab.runs import load
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
