@@ -99,6 +99,7 @@ def test_what_was_read_skipped_and_cut_is_told_and_libraries_are_silent(trained_
     assert [line for line in lines if not known.match(line)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["latest", "average", "15"])
 def test_evaluate_takes_any_checkpoint_and_split(opened, trained_run, which):
     run = f"--workdir={trained_run[0]}"
@@ -122,6 +123,7 @@ def test_evaluate_reads_other_files_and_compares(opened, trained_run, corpus, tm
     assert "chrf" in found.report["compare"]
 
 
+@pytest.mark.slow
 def test_evaluate_tells_the_expected_bleu_of_samples(opened, trained_run):
     run = f"--workdir={trained_run[0]}"
     found = [opened("evaluate", run, "--split=valid", "--samples=3").report for _ in range(2)]
@@ -136,6 +138,7 @@ def test_evaluate_tells_the_expected_bleu_of_samples(opened, trained_run):
     mistake(opened("evaluate", run, "--samples=few"), "flag --samples=few")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_only_evaluated_again(launched, tiny, trained_run):
     workdir, ran = trained_run
     before = contents(workdir)

@@ -9,6 +9,8 @@ import pytest
 
 from attention.decoding import Sampler, greedy, sample
 
+pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
+
 PAD, EOS, BOS = 0, 1, 3
 TOKENS = {"bos": BOS, "eos": EOS, "pad": PAD}
 ROWS, DRAWS = 16, 20_000
