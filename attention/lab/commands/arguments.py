@@ -120,7 +120,7 @@ def parse(argv: Sequence[str], program: Sequence[str] = ()) -> Call:
     """The command, its flags by name, and the overrides of single keys of the config.
 
     Raises:
-      ValueError, absl.flags.Error: the command or a flag is unknown, or lacks its value.
+      ConfigError, absl.flags.Error: the command or a flag is unknown, or lacks its value.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
