@@ -84,7 +84,7 @@ def run_job(job: Job) -> Outcome:
 
 def reason(code: int, last: str) -> str:
     """Why a command failed, from its exit code and the last line that it wrote."""
-    said = last.removeprefix("launch.py: ")
+    said = last.removeprefix("launch.py: ").removeprefix("attention-jax: ")
     if code >= 0:
         return said or f"exit code {code}, without a word"
     try:

@@ -26,6 +26,7 @@ def test_a_command_that_succeeds_gives_its_last_line_and_a_log(tmp_path):
     ("source", "reason"),
     [
         ("import sys; sys.exit('launch.py: the loss is   not finite')", "the loss is not finite"),
+        ("import sys; sys.exit('attention-jax: it is full')", "it is full"),
         ("raise KeyError('a')", "KeyError: 'a'"),
         ("import sys; sys.exit(3)", "exit code 3, without a word"),
         ("import os; os.kill(os.getpid(), 9)", "killed by signal 9 (SIGKILL; out of memory?)"),
