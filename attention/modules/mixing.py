@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from attention.masks import plainly
 from attention.modules.own import Own
-from attention.protocols import TokenMixer
+from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
 
 
@@ -67,10 +67,7 @@ class Mixing(nn.Module):
             raise ValueError(
                 f"x_BTM has shape {x_BTM.shape}; it needs three axes: batch, length, features"
             )
-        if memory_BKM is not None:
-            self._refuse("attend across two sequences")
-        if bias is not None:
-            self._refuse("add a bias to its scores")
+        require(self.mix, Needs(cross=memory_BKM is not None, bias=bias is not None))
         real_BT = plainly(self.mix, mask, x_BTM, x_BTM).q_real_BQ
         x_BTM = jnp.where(real_BT[..., None], x_BTM, 0).astype(self.dtype)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
@@ -82,8 +79,7 @@ class Mixing(nn.Module):
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
-        if self.mix.capabilities.decoding != "cached":
-            self._refuse("decode from a cache", self.mix.capabilities.remedy)
+        require(self.mix, Needs(cached=True))
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.mix.start(params, state, sizes, batch, length, self.dtype)
@@ -98,15 +94,10 @@ class Mixing(nn.Module):
         bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
         """The next Q positions, after those cached, causally."""
-        if bias is not None:
-            self._refuse("add a bias to its scores")
+        require(self.mix, Needs(cached=True, bias=bias is not None))
         params, state = self.own(self._sizes(x_BQM.shape[-1]))
         return self.mix.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
 
     def _sizes(self, model_size: int) -> Sizes:
         size = model_size // self.heads
         return Sizes(self.heads, size, size, model_size)
-
-    def _refuse(self, request: str, remedy: str = "") -> None:
-        name = type(self.mix).__name__
-        raise NotImplementedError(f"{name} cannot {request}; use Softmax{remedy}")

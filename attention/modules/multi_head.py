@@ -12,13 +12,13 @@ import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
 from attention.masks import Causal, Lengths, as_mask
-from attention.modules import prefix, refusals
+from attention.modules import prefix
 from attention.modules.memory import Asked, Memory, by_beams
 from attention.modules.own import Own
 from attention.modules.padding import zero_padding
 from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
-from attention.protocols import Attention, StatefulCrossAttention
+from attention.protocols import Attention, Needs, StatefulCrossAttention, require
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.softmax import Softmax
 
@@ -57,7 +57,6 @@ class MultiHead(nn.Module):
     kv_heads: int | None = None
 
     def setup(self) -> None:
-        refusals.check_projections(self.attend, self.heads, self.kv_heads, self.rotary)
         projections = self.attend.capabilities.projections
         if projections != "values":
             self.query = ToHeads(self.heads, self.features, self.dtype)
@@ -101,7 +100,7 @@ class MultiHead(nn.Module):
         if memory_BKM is not None:
             memory = self.project_memory(memory_BKM, mask)
             return self.cross(x_BQM, memory, mask, bias=bias, shared=shared)
-        refusals.check_within(self.attend)
+        self._require(bias=bias is not None)
         x_BTM = zero_padding(x_BQM, mask, queries=True, keys=True)
         pos_BT = jnp.arange(x_BTM.shape[1])[None, :]
         q_BTHD, k_BTHD, v_BTHE = self._project(x_BTM, pos_BT)
@@ -110,7 +109,7 @@ class MultiHead(nn.Module):
 
     def project_memory(self, memory_BKM: jax.Array, mask: Any = None) -> Memory:
         """Keys and values of a memory, to be projected once and asked many times by ``cross``."""
-        refusals.check_cross(self.attend)
+        self._require(cross=True)
         memory_BKM = zero_padding(memory_BKM, mask, keys=True)
         return self._keys_and_values(memory_BKM)
 
@@ -141,7 +140,7 @@ class MultiHead(nn.Module):
         ``carry`` is what ``start_cross`` or the last step gave, where x is the next step of one or
         more beams of each row, which stand one after another; and None where x has all queries.
         """
-        refusals.check_cross(self.attend)
+        self._require(cross=True, bias=bias is not None)
         x_BQM = zero_padding(x_BQM, mask, queries=True)
         q_BQHD, sizes = self.query(x_BQM), self._sizes(x_BQM.shape[-1])
         if carry and isinstance(self.attend, StatefulCrossAttention):
@@ -163,6 +162,7 @@ class MultiHead(nn.Module):
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
+        self._require(cached=True)
         if self.attend.capabilities.decoding == "recompute":
             if self.attend.capabilities.causal == "values only":
                 warnings.warn(
@@ -171,7 +171,6 @@ class MultiHead(nn.Module):
                     stacklevel=2,
                 )
             return prefix.empty(batch, length, model_size, self.dtype)
-        refusals.check_cached(self.attend)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.attend.start(params, state, sizes, batch, length, self.dtype)
@@ -189,7 +188,7 @@ class MultiHead(nn.Module):
 
         Where the prefix is worked out again, its positions count from 0.
         """
-        refusals.check_bias(self.attend, bias)
+        self._require(cached=True, bias=bias is not None)
         if self.attend.capabilities.decoding == "recompute":
             cache, at_BQ = prefix.appended(cache, x_BQM)
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
@@ -231,7 +230,6 @@ class MultiHead(nn.Module):
         x_BQM: jax.Array,
         shared: Tree,
     ) -> jax.Array:
-        refusals.check_bias(self.attend, bias)
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BQM.shape[-1]), shared)
@@ -242,6 +240,11 @@ class MultiHead(nn.Module):
         )
         self.own.keep(state)
         return out_BQHE
+
+    def _require(self, **needs: bool) -> None:
+        shared_heads = self.kv_heads not in (None, self.heads)
+        rotary = self.rotary is not None and not needs.get("cross")
+        require(self.attend, Needs(shared_heads=shared_heads, rotary=rotary, **needs))
 
     def _sizes(self, model_size: int) -> Sizes:
         size = (self.features or model_size) // self.heads

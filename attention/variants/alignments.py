@@ -121,9 +121,7 @@ class AligningAttention(StatefulCrossAttention):
 def capabilities(*, time: str) -> Capabilities:
     """What all of them declare."""
     return Capabilities(
-        causal="no",
         cross=True,
-        bias=False,
         decoding="stateful",
         normalised=True,
         masks="plain",

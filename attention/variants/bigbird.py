@@ -51,10 +51,7 @@ class BigBird(PatternAttention):
     kernel: str = "auto"
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="no",
-        cross=False,
         bias=True,
-        decoding="no",
         grouped=True,
         time="n·b·d",
         memory="n·d",

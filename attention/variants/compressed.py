@@ -78,7 +78,6 @@ class Compressed(Attention):
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
-        bias=False,
         decoding="cached",
         masks="plain",
         time="n²·d/s",

@@ -61,9 +61,8 @@ class Conv(TokenMixer):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
-        bias=False,
         decoding="cached",
+        projections="none",
         masks="plain",
         time="n·w·d + n·d²",
         memory="n·d",

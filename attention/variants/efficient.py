@@ -38,7 +38,6 @@ class Efficient(ProductAttention):
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
-        bias=False,
         decoding="cached",
         normalised=True,
         masks="plain",

@@ -42,10 +42,7 @@ class FNet(TokenMixer):
     name: ClassVar[str] = "fnet"
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="no",
-        cross=False,
-        bias=False,
-        decoding="no",
+        projections="none",
         masks="plain",
         time="n·log n·d",
         memory="n·d",

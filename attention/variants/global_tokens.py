@@ -44,10 +44,7 @@ class Global(PatternAttention):
     kernel: str = "auto"
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="no",
-        cross=False,
         bias=True,
-        decoding="no",
         grouped=True,
         time="n·g·d",
         memory="n·d",

@@ -82,10 +82,6 @@ class Graph(Attention):
     def capabilities(self) -> Capabilities:
         """Neither causal nor across sequences; "gat" has one projection for all."""
         return Capabilities(
-            causal="no",
-            cross=False,
-            bias=False,
-            decoding="no",
             projections="one" if self.score == "gat" else "apart",
             time="p·d over p edges; n²·d without",
             memory="p·d; n²",

@@ -44,7 +44,6 @@ class Grid(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,
@@ -96,7 +95,6 @@ class Axial(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,

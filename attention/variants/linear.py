@@ -36,7 +36,6 @@ class Linear(ProductAttention):
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
-        bias=False,
         decoding="cached",
         normalised=True,
         masks="plain",

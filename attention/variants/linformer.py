@@ -58,10 +58,7 @@ class Linformer(Attention):
     dropout_rate: float = 0.0
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="no",
         cross=True,
-        bias=False,
-        decoding="no",
         fixed_length=True,
         masks="plain",
         time="n·r·d",

@@ -47,7 +47,6 @@ class Local(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,

@@ -76,10 +76,7 @@ class Longformer(PatternAttention):
         """Causal and decoded from a cache without global tokens only."""
         if self._has_global():
             return Capabilities(
-                causal="no",
-                cross=False,
                 bias=True,
-                decoding="no",
                 needs_x=True,
                 otherwise="without global tokens, first=0, it is causal",
                 time="n·(w + g)·d",
@@ -88,7 +85,6 @@ class Longformer(PatternAttention):
             )
         return Capabilities(
             causal="exact",
-            cross=False,
             bias=True,
             decoding="cached",
             grouped=True,

@@ -46,11 +46,8 @@ class Mixer(TokenMixer):
     hidden: int = 256
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="no",
-        cross=False,
-        bias=False,
-        decoding="no",
         fixed_length=True,
+        projections="none",
         masks="plain",
         time="n·r·d",
         memory="n·d",

@@ -43,7 +43,6 @@ class Patterned(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,

@@ -48,7 +48,6 @@ class PerHead(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,

@@ -58,7 +58,6 @@ class Performer(ProductAttention):
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
         cross=True,
-        bias=False,
         decoding="cached",
         normalised=True,
         masks="plain",

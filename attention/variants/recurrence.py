@@ -58,9 +58,8 @@ class Recurrent(TokenMixer):
         """Causal, and decoded from a cache, in one direction only."""
         return Capabilities(
             causal="no" if self.both_ways else "exact",
-            cross=False,
-            bias=False,
             decoding="no" if self.both_ways else "cached",
+            projections="none",
             masks="plain",
             attends_globally="all",
             one_way=("both_ways", False),

@@ -72,8 +72,6 @@ class Reformer(Attention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="values only",
-        cross=False,
-        bias=False,
         decoding="recompute",
         projections="shared",
         masks="plain",

@@ -74,7 +74,6 @@ class RFA(ProductAttention):
         return Capabilities(
             causal="exact",
             cross=not self.gated,
-            bias=False,
             decoding="cached",
             needs_x=self.gated,
             masks="plain",

@@ -87,8 +87,6 @@ class Routing(Attention):
         """Causal with shared queries and keys only."""
         return Capabilities(
             causal="values only" if self.shared else "no",
-            cross=False,
-            bias=False,
             decoding="recompute" if self.shared else "no",
             projections="shared" if self.shared else "apart",
             masks="plain",

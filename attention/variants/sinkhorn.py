@@ -86,8 +86,6 @@ class Sinkhorn(Attention):
         """Causal without a cut only."""
         return Capabilities(
             causal="no" if self.cut else "exact",
-            cross=False,
-            bias=False,
             decoding="no" if self.cut else "recompute",
             needs_x=True,
             fixed_length=True,

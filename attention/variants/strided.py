@@ -46,7 +46,6 @@ class Strided(PatternAttention):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         causal="exact",
-        cross=False,
         bias=True,
         decoding="cached",
         grouped=True,

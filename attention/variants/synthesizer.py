@@ -90,8 +90,6 @@ class Synthesizer(Attention):
         """What is projected, and whether the layer's input is wanted, are as the parts need."""
         return Capabilities(
             causal="exact",
-            cross=False,
-            bias=False,
             decoding="cached",
             projections="apart" if "dot" in self.parts else "values",
             needs_x=not synthetic.OF_X.isdisjoint(self.parts),
