@@ -44,6 +44,21 @@ def accumulator(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+def unit(x: jax.Array) -> jax.Array:
+    """x / |x| along the last axis, found at least in float32, in x's dtype.
+
+    Where x is too short to have a direction it is 0, and so is the gradient.
+
+    >>> unit(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
+    Array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
+    """
+    dtype, x = x.dtype, x.astype(accumulator(x.dtype))
+    square = jnp.square(x).sum(axis=-1, keepdims=True)
+    some = square > 1e-24  # used twice: else the gradient is 0 times one that is not finite
+    return jnp.where(some, x * jax.lax.rsqrt(jnp.where(some, square, 1)), 0).astype(dtype)
+
+
 def check_qkv(q_BQHD: jax.Array, k_BKHD: jax.Array, v_BKHE: jax.Array) -> None:
     """Raises ValueError or TypeError where queries, keys and values do not fit together."""
     for name, x in (("q_BQHD", q_BQHD), ("k_BKHD", k_BKHD), ("v_BKHE", v_BKHE)):

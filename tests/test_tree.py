@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "subprocess.getoutput"}
 UNSAFE_KEYWORDS = {"shell", "allow_pickle"}
-MOST_LINES_OF_A_FILE = 260
+MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_A_FUNCTION = 60  # without its docstring
 
 
@@ -118,7 +118,7 @@ def test_what_is_long_is_found():
     docstring = '  """Says.\n\n  Much.\n  """\n'
     assert too_long(f"def f():\n{docstring}{body}") == []
     assert "f has 61 lines" in too_long(f"class A:\n def f(self):\n{body}  x = 1\n")[0]
-    assert "has 261 lines" in too_long("x = 1\n" * (MOST_LINES_OF_A_FILE + 1))[0]
+    assert "has 351 lines" in too_long("x = 1\n" * (MOST_LINES_OF_A_FILE + 1))[0]
 
 
 def pins() -> dict[str, str]:

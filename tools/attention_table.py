@@ -70,7 +70,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
 
 def _row(name: str, attend: Attention | TokenMixer) -> tuple[str, ...]:
     can = attend.capabilities
-    file = Path(inspect.getfile(type(attend))).name
+    path = Path(inspect.getfile(type(attend)))
+    file = f"{path.parent.name}/{path.name}"
     return (
         name,
         (inspect.getdoc(type(attend)) or "").partition("\n")[0].rstrip(".").replace("|", r"\|"),

@@ -21,7 +21,7 @@ from attention.modules.own import Shared
 from attention.positions import Rotary
 from attention.protocols import Attention, TokenMixer
 from attention.shapes import Sizes, Tree
-from attention.variants.softmax import Softmax
+from attention.variants.dense.softmax import Softmax
 
 
 class Transformer(nn.Module):

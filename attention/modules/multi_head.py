@@ -20,7 +20,7 @@ from attention.modules.projections import FromHeads, ToHeads
 from attention.positions import Rotary
 from attention.protocols import Attention, Needs, StatefulCrossAttention, require
 from attention.shapes import Sizes, Tree, accumulator
-from attention.variants.softmax import Softmax
+from attention.variants.dense.softmax import Softmax
 
 
 class MultiHead(nn.Module):

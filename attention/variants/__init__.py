@@ -1,38 +1,38 @@
 """The attentions, one paper a file: pure JAX, no Flax."""
 
-from attention.variants.additive import Additive
-from attention.variants.bigbird import BigBird
-from attention.variants.compressed import Compressed
-from attention.variants.conv import Conv
-from attention.variants.cosine import Cosine
-from attention.variants.dilated import Dilated
-from attention.variants.efficient import Efficient
-from attention.variants.fixed import Fixed
-from attention.variants.fnet import FNet
-from attention.variants.global_tokens import Global
-from attention.variants.graph import Graph
-from attention.variants.grid import Axial, Grid
-from attention.variants.gru import GRU
-from attention.variants.linear import Linear
-from attention.variants.linformer import Linformer
-from attention.variants.local import Local
-from attention.variants.location import Location
-from attention.variants.longformer import Longformer
-from attention.variants.lstm import LSTM
-from attention.variants.mlp_mixer import Mixer
-from attention.variants.monotonic import Monotonic
-from attention.variants.patterned import Patterned
-from attention.variants.per_head import PerHead
-from attention.variants.performer import Performer
-from attention.variants.reformer import Reformer
-from attention.variants.relu import ReLU
-from attention.variants.rfa import RFA
-from attention.variants.routing import Routing
-from attention.variants.sinkhorn import Sinkhorn
-from attention.variants.softmax import Softmax
-from attention.variants.strided import Strided
-from attention.variants.synthesizer import Synthesizer
-from attention.variants.tempered import Tempered
+from attention.variants.alignment.location import Location
+from attention.variants.alignment.monotonic import Monotonic
+from attention.variants.clustered.reformer import Reformer
+from attention.variants.clustered.routing import Routing
+from attention.variants.clustered.sinkhorn import Sinkhorn
+from attention.variants.compressed.compressed import Compressed
+from attention.variants.compressed.linformer import Linformer
+from attention.variants.dense.additive import Additive
+from attention.variants.dense.cosine import Cosine
+from attention.variants.dense.relu import ReLU
+from attention.variants.dense.softmax import Softmax
+from attention.variants.dense.tempered import Tempered
+from attention.variants.graph.graph import Graph
+from attention.variants.linear.efficient import Efficient
+from attention.variants.linear.linear import Linear
+from attention.variants.linear.performer import Performer
+from attention.variants.linear.rfa import RFA
+from attention.variants.mixers.conv import Conv
+from attention.variants.mixers.fnet import FNet
+from attention.variants.mixers.gru import GRU
+from attention.variants.mixers.lstm import LSTM
+from attention.variants.mixers.mlp_mixer import Mixer
+from attention.variants.patterns.bigbird import BigBird
+from attention.variants.patterns.dilated import Dilated
+from attention.variants.patterns.fixed import Fixed
+from attention.variants.patterns.global_tokens import Global
+from attention.variants.patterns.grid import Axial, Grid
+from attention.variants.patterns.local import Local
+from attention.variants.patterns.longformer import Longformer
+from attention.variants.patterns.patterned import Patterned
+from attention.variants.patterns.per_head import PerHead
+from attention.variants.patterns.strided import Strided
+from attention.variants.synthetic.synthesizer import Synthesizer
 
 # The one list: names in configs, modules by name and the tables of the docs derive from it.
 ALL = (

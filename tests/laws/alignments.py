@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from attention.variants.location import Location
-from attention.variants.monotonic import Monotonic
+from attention.variants.alignment.location import Location
+from attention.variants.alignment.monotonic import Monotonic
 from tests.laws.case import Case
 from tests.reference import alignments
 

@@ -8,8 +8,8 @@ from unittest import mock
 
 from attention.kernels.plan import Limits
 from attention.shapes import Sizes
-from attention.variants.reformer import Reformer
-from attention.variants.routing import Routing
+from attention.variants.clustered.reformer import Reformer
+from attention.variants.clustered.routing import Routing
 from tests.laws.case import Case
 from tests.reference import clustered
 
@@ -21,14 +21,14 @@ class TwoHashes(Reformer):
     """Buckets that are pairs of hashes, and rows one at a time, on short sequences."""
 
     def init(self, *arguments: Any) -> Any:
-        with mock.patch("attention.variants.reformer._COLUMNS", 2):
+        with mock.patch("attention.variants.clustered.reformer._COLUMNS", 2):
             return super().init(*arguments)
 
     def attend(self, *arguments: Any, **options: Any) -> Any:
         small = Limits(side=16, scores=1)
         with (
-            mock.patch("attention.kernels.bucketed.limits", return_value=small),
-            mock.patch("attention.variants.reformer._COLUMNS", 2),
+            mock.patch("attention.variants.clustered.bucketed.limits", return_value=small),
+            mock.patch("attention.variants.clustered.reformer._COLUMNS", 2),
         ):
             return super().attend(*arguments, **options)
 

@@ -3,9 +3,9 @@
 import math
 from functools import partial
 
-from attention.variants.compressed import Compressed
-from attention.variants.linformer import Linformer
-from attention.variants.sinkhorn import Sinkhorn
+from attention.variants.clustered.sinkhorn import Sinkhorn
+from attention.variants.compressed.compressed import Compressed
+from attention.variants.compressed.linformer import Linformer
 from tests.laws.case import Case
 from tests.reference import fewer
 

@@ -4,14 +4,14 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from attention.variants.efficient import Efficient
-from attention.variants.linear import Linear
-from attention.variants.performer import Performer
-from attention.variants.rfa import RFA
+from attention.variants.linear.efficient import Efficient
+from attention.variants.linear.linear import Linear
+from attention.variants.linear.performer import Performer
+from attention.variants.linear.rfa import RFA
 from tests.laws.case import Case
 from tests.reference import linear
 
-small_chunks = mock.patch.multiple("attention.kernels.prefix", _SIDE=4, _SMALL=3)
+small_chunks = mock.patch.multiple("attention.variants.linear.recurrence", _SIDE=4, _SMALL=3)
 
 
 class InSmallChunks:

@@ -3,11 +3,11 @@
 from functools import partial
 
 from attention.shapes import Sizes
-from attention.variants.conv import Conv
-from attention.variants.fnet import FNet
-from attention.variants.gru import GRU
-from attention.variants.lstm import LSTM
-from attention.variants.mlp_mixer import Mixer
+from attention.variants.mixers.conv import Conv
+from attention.variants.mixers.fnet import FNet
+from attention.variants.mixers.gru import GRU
+from attention.variants.mixers.lstm import LSTM
+from attention.variants.mixers.mlp_mixer import Mixer
 from tests.laws.case import Case, mixing
 from tests.reference import mixers
 

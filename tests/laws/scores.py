@@ -19,9 +19,9 @@ class SmallBlocks(Additive):
     def attend(self, *arguments: Any, **options: Any) -> Any:
         small = Limits(side=16, scores=400, unit=4)
         with (
-            mock.patch("attention.kernels.scored.limits", return_value=small),
-            mock.patch("attention.kernels.scored._QUERIES", self.queries),
-            mock.patch("attention.variants.additive._TILE", 200),
+            mock.patch("attention.variants.dense.scored.limits", return_value=small),
+            mock.patch("attention.variants.dense.scored._QUERIES", self.queries),
+            mock.patch("attention.variants.dense.additive._TILE", 200),
         ):
             return super().attend(*arguments, **options)
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from attention.variants.synthesizer import Synthesizer
+from attention.variants.synthetic.synthesizer import Synthesizer
 from tests.laws.case import Case
 from tests.reference import synthetic
 

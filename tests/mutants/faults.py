@@ -38,7 +38,7 @@ FAULTS = (
         path="attention/masks/blocks.py",
         right="return jnp.maximum(jnp.asarray(self.lengths_B) - 1, 0) // self.size * self.size",
         wrong="return jnp.asarray(self.lengths_B) // self.size * self.size",
-        test="tests/variants/test_bigbird.py::test_the_last_block_is_that_of_the_true_length",
+        test="tests/variants/patterns/test_bigbird.py::test_the_last_block_is_that_of_the_true_length",
     ),
     Fault(
         name="near keys of a strided pattern count again among its columns",
@@ -54,7 +54,7 @@ FAULTS = (
         path="attention/kernels/step.py",
         right="s_BGXK.reshape(batch, groups, q_len, shared, k_len) / math.sqrt(size)",
         wrong="s_BGXK.reshape(batch, groups, q_len, shared, k_len)",
-        test="tests/variants/test_softmax.py::test_cached_decoding_is_the_full_pass",
+        test="tests/variants/dense/test_softmax.py::test_cached_decoding_is_the_full_pass",
     ),
     Fault(
         name="slots of a ring are taken for a position one later",
@@ -67,10 +67,10 @@ FAULTS = (
     Fault(
         name="an edge that is given twice counts twice",
         area="kernels",
-        path="attention/kernels/edges.py",
+        path="attention/variants/graph/edges.py",
         right="return Pairs(q_BP, k_BP, new_BP & (q_BP < nodes))",
         wrong="return Pairs(q_BP, k_BP, q_BP < nodes)",
-        test="tests/kernels/test_edges.py::test_pairs_are_in_order_and_count_once",
+        test="tests/variants/graph/test_edges.py::test_pairs_are_in_order_and_count_once",
     ),
     Fault(
         name="a bias that is broadcast has the gradient of its last tile alone",
@@ -83,7 +83,7 @@ FAULTS = (
     Fault(
         name="the performer's keys are damped by all of their squared norm, not by half",
         area="variants",
-        path="attention/variants/performer.py",
+        path="attention/variants/linear/performer.py",
         right="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True) / 2",
         wrong="k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True)",
         test="tests/laws/test_equation.py -k performer",
@@ -91,16 +91,16 @@ FAULTS = (
     Fault(
         name="centroids of clusters move in evaluation too",
         area="variants",
-        path="attention/variants/routing.py",
+        path="attention/variants/clustered/routing.py",
         right="        if rng is not None:\n"
         '            state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
         wrong='        state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
-        test="tests/variants/test_routing.py::test_centroids_move_in_training_alone",
+        test="tests/variants/clustered/test_routing.py::test_centroids_move_in_training_alone",
     ),
     Fault(
         name="keys of padding are projected among the others",
         area="variants",
-        path="attention/variants/linformer.py",
+        path="attention/variants/compressed/linformer.py",
         right="q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
         wrong="q_BQHD, _, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
         test='tests/laws/test_padding.py -k "linformer-none and not multi"',
@@ -108,7 +108,7 @@ FAULTS = (
     Fault(
         name="the update gate of a GRU is the other way round",
         area="variants",
-        path="attention/variants/gru.py",
+        path="attention/variants/mixers/gru.py",
         right="return (z_NBR * h_NBR + (1 - z_NBR) * new_NBR,)",
         wrong="return ((1 - z_NBR) * h_NBR + z_NBR * new_NBR,)",
         test="tests/laws/test_equation.py -k gru",
@@ -116,15 +116,15 @@ FAULTS = (
     Fault(
         name="Sinkhorn's iterations divide rows twice and columns never",
         area="variants",
-        path="attention/kernels/permutations.py",
+        path="attention/variants/clustered/sinkhorn_balance.py",
         right="return kept(s_BHNJ - jax.nn.logsumexp(s_BHNJ, axis=2, keepdims=True)), None",
         wrong="return kept(s_BHNJ - jax.nn.logsumexp(s_BHNJ, axis=3, keepdims=True)), None",
-        test="tests/variants/test_sinkhorn.py::test_columns_sum_to_one_and_rows_nearly",
+        test="tests/variants/clustered/test_sinkhorn.py::test_columns_sum_to_one_and_rows_nearly",
     ),
     Fault(
         name="global tokens are not seen from beyond the window",
         area="variants",
-        path="attention/variants/longformer.py",
+        path="attention/variants/patterns/longformer.py",
         right="near = mask & windows.pattern(self, also=chosen.keys())",
         wrong="near = mask & windows.pattern(self)",
         test="tests/laws/test_equation.py -k longformer",

@@ -1,0 +1,109 @@
+"""ReLU attention: Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from attention.kernels import cache as cache_of_heads
+from attention.protocols import Attention, Capabilities
+from attention.shapes import Sizes, Tree, accumulator
+from attention.variants.dense import scored
+from attention.variants.refusals import check_own_heads
+
+
+@dataclass(frozen=True)
+class ReLU(Attention):
+    """relu(q kᵀ / sqrt(D)) / L · v (section 3), L the number of keys that a query may see.
+
+    The paper divides by the sequence's length; under a mask we take the visible keys for it, so
+    that padding changes nothing.
+
+    Attributes:
+      dropout_rate: share of attention weights dropped in training.
+
+    Cost: Q·K·(D + E) multiply-adds a head; a cached step is linear in the prefix.
+
+        >>> x_BTHD = jnp.ones((1, 3, 2, 4))
+        >>> ReLU().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 3, 2, 4)
+    """
+
+    name: ClassVar[str] = "relu"
+
+    dropout_rate: float = 0.0
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        causal="exact",
+        cross=True,
+        bias=True,
+        decoding="cached",
+        time="n²·d",
+        memory="n·d",
+        attends_globally="all",
+    )
+
+    def attend(
+        self,
+        params: Tree,
+        state: Tree,
+        q_BQHD: jax.Array,
+        k_BKHD: jax.Array,
+        v_BKHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+        rng: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Gathers values; ``rng`` given means training (dropout)."""
+        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
+        out_BQHE = scored.scored_attention(
+            _score,
+            _weights,
+            q_BQHD,
+            k_BKHD,
+            v_BKHE,
+            mask,
+            bias=bias,
+            dropout_rate=self.dropout_rate,
+            rng=rng,
+        )
+        return out_BQHE, state
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree:
+        """Room for ``length`` keys and values."""
+        return cache_of_heads.empty(sizes, batch, length, dtype)
+
+    def extend(
+        self,
+        params: Tree,
+        state: Tree,
+        cache: Tree,
+        q_BQHD: jax.Array,
+        k_BQHD: jax.Array,
+        v_BQHE: jax.Array,
+        mask: Any,
+        *,
+        bias: Any = None,
+        x_BTM: jax.Array | None = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Appends Q positions to the cache and attends from them, causally."""
+        return scored.extend(_score, _weights, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)
+
+
+def _score(q_BHQD: jax.Array, k_BHKD: jax.Array, own: Tree) -> jax.Array:
+    dtype = accumulator(jnp.result_type(q_BHQD, k_BHKD))
+    s_BHQK = jnp.einsum("BHQD,BHKD->BHQK", q_BHQD, k_BHKD, preferred_element_type=dtype)
+    return s_BHQK / math.sqrt(q_BHQD.shape[-1])
+
+
+def _weights(s_BHQK: jax.Array, see_BHQK: jax.Array) -> jax.Array:
+    visible_BHQ1 = see_BHQK.sum(axis=-1, keepdims=True)
+    return jnp.where(see_BHQK, jax.nn.relu(s_BHQK), 0) / jnp.maximum(visible_BHQ1, 1)

@@ -1,0 +1,60 @@
+"""Efficient attention (Shen et al. 2018).
+
+"Efficient Attention: Attention with Linear Complexities".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+from attention.protocols import Capabilities
+from attention.shapes import Sizes, Tree
+from attention.variants.linear import kernelised as reordered
+from attention.variants.linear.base import ProductAttention
+
+
+@dataclass(frozen=True)
+class Efficient(ProductAttention):
+    """ρ_q(q) (ρ_k(k)ᵀ v): softmax over a query's features, and over each feature's keys (eq. 4).
+
+    A feature's softmax over the keys weighs the values to a mean, a "global context"; a query mixes
+    the D means. There is no 1/sqrt(D). The paper has no causal form: here a query's softmax over
+    keys then is over those up to its own position, exactly, each feature with its own sum so far.
+
+    Cost: (Q + K)·D·E multiply-adds a head, causally also Q·16·E, and Q·16·D exponentials; a cached
+    step costs 2·D·E, whatever the prefix, of which it keeps D·(E + 1) numbers.
+
+        >>> import jax.numpy as jnp
+        >>> x_BTHD = jnp.ones((1, 3, 2, 4))
+        >>> Efficient().attend({}, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        (1, 3, 2, 4)
+    """
+
+    name: ClassVar[str] = "efficient"
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        causal="exact",
+        cross=True,
+        decoding="cached",
+        normalised=True,
+        masks="plain",
+        time="n·d²/h",
+        memory="n·d",
+        attends_globally="all",
+    )
+
+    def start(
+        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
+    ) -> Tree:
+        """A cache of constant size, whatever the ``length``."""
+        return reordered.start_logs(sizes, batch, sizes.size, dtype)
+
+    def gathered(
+        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+    ) -> tuple[jax.Array, Tree]:
+        """By each feature's mean."""
+        q_BQHD = jax.nn.softmax(asked.q_BQHD, axis=-1)
+        return reordered.by_logs(asked, lambda log_BKHD: q_BQHD, asked.k_BKHD)
