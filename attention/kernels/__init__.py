@@ -24,7 +24,7 @@ from attention.kernels.heads import by_head, check_heads, differs
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
 from attention.kernels.sharded import over_mesh, splits_heads
-from attention.kernels.tiles import Extras
+from attention.kernels.tiled.tiles import Extras
 from attention.masks import Mask, as_mask, dense_positions
 from attention.shapes import check_qkv, check_scores
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import jax
 
-from attention.kernels import cudnn, sparse, splash
+from attention.kernels import cudnn
 from attention.kernels.reference import reference
 from attention.kernels.request import Request
-from attention.kernels.tiled import tiled
+from attention.kernels.sparse import sparse
+from attention.kernels.splash import splash
+from attention.kernels.tiled.tiled import tiled
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jax import export
 
 from attention.kernels import softmax_attention
 from attention.kernels.cudnn import cudnn
-from attention.kernels.splash import splash
+from attention.kernels.splash.splash import splash
 from attention.masks import (
     Causal,
     Dilated,

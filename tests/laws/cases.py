@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from attention import MultiHead
 from attention.biases import ALiBi, Bias, Relative
-from attention.kernels.plan import Limits
+from attention.kernels.tiled.plan import Limits
 from attention.masks import Window
 from attention.positions import Rotary
 from attention.shapes import Sizes
@@ -44,7 +44,7 @@ class SmallTiles(Softmax):
 
     def attend(self, *arguments: Any, **options: Any) -> Any:
         small = Limits(side=16, scores=512, unit=4)
-        with mock.patch("attention.kernels.tiled.limits", return_value=small):
+        with mock.patch("attention.kernels.tiled.tiled.limits", return_value=small):
             return super().attend(*arguments, **options)
 
 

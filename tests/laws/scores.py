@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from attention.kernels.plan import Limits
+from attention.kernels.tiled.plan import Limits
 from attention.variants import Additive, Cosine, ReLU, Tempered
 from tests.laws.case import Case
 from tests.reference import scores

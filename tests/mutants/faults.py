@@ -46,12 +46,12 @@ FAULTS = (
         path="attention/masks/strided.py",
         right="columns = Part(~near if self.local else Everything(), order,",
         wrong="columns = Part(Everything(), order,",
-        test='tests/kernels/test_sparse.py -k "test_equal_to_the_reference and strided"',
+        test='tests/kernels/sparse/test_sparse.py -k "test_equal_to_the_reference and strided"',
     ),
     Fault(
         name="scores of a cached step are not divided by sqrt(D)",
         area="kernels",
-        path="attention/kernels/step.py",
+        path="attention/kernels/decode/step.py",
         right="s_BGXK.reshape(batch, groups, q_len, shared, k_len) / math.sqrt(size)",
         wrong="s_BGXK.reshape(batch, groups, q_len, shared, k_len)",
         test="tests/variants/dense/test_softmax.py::test_cached_decoding_is_the_full_pass",
@@ -59,7 +59,7 @@ FAULTS = (
     Fault(
         name="slots of a ring are taken for a position one later",
         area="kernels",
-        path="attention/kernels/cache.py",
+        path="attention/kernels/decode/cache.py",
         right="last_B1 = index_B[:, None] - 1",
         wrong="last_B1 = index_B[:, None]",
         test='tests/laws/test_decoding.py -k "local-decoder"',

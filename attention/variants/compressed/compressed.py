@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
+from attention.kernels.decode import cache as cache_of_heads
+from attention.kernels.decode.step import step_attention
 from attention.kernels.rows import zero_padding
-from attention.kernels.step import step_attention
 from attention.masks import (
     Causal,
     Completed,

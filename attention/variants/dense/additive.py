@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import checked
+from attention.kernels.decode import cache as cache_of_heads
 from attention.kernels.reference import masked_softmax
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask

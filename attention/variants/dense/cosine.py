@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import checked, softmax_attention
+from attention.kernels.decode import cache as cache_of_heads
 from attention.kernels.rows import zero_padding
 from attention.masks import as_mask
 from attention.protocols import Attention, Capabilities, WithAxes

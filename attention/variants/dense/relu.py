@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import cache as cache_of_heads
+from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Attention, Capabilities
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.dense import scored

@@ -16,12 +16,12 @@ from jax import lax
 
 from attention.biases import Bias
 from attention.kernels import checked
-from attention.kernels.cache import finite, written
+from attention.kernels.decode.cache import finite, written
 from attention.kernels.dropped import check_rate, draw
-from attention.kernels.plan import limits
 from attention.kernels.rows import from_rows, lined_up, pick, zero_padding
 from attention.kernels.sharded import over_mesh
-from attention.kernels.tiles import Extras
+from attention.kernels.tiled.plan import limits
+from attention.kernels.tiled.tiles import Extras
 from attention.masks import Causal, as_mask
 from attention.shapes import Tree, accumulator
 

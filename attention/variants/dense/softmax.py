@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import jax
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import softmax_attention
+from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Attention, Capabilities
 from attention.shapes import Sizes, Tree
 

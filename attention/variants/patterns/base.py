@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import check_heads, softmax_attention
+from attention.kernels.decode import cache as cache_of_heads
 from attention.masks import Causal, Mask, PerHead, as_mask, conjuncts
 from attention.protocols import Attention, refusal_of_cache
 from attention.shapes import Sizes, Tree, check_one_sequence

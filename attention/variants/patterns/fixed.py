@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention import masks
-from attention.kernels import cache as cache_of_heads
+from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
 from attention.variants.patterns import base as pattern

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import cache as cache_of_heads
 from attention.kernels import checked, softmax_attention
+from attention.kernels.decode import cache as cache_of_heads
+from attention.kernels.decode.step import step_attention
 from attention.kernels.rows import zero_padding
-from attention.kernels.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attention.kernels.plan import divisor
+from attention.kernels.tiled.plan import divisor
 from attention.masks import EMPTY, FULL, MIXED, Tiling
 from attention.masks.parts import Part, Run
 from attention.masks.tiling import in_tiles

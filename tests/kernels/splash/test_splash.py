@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from jax import export
 from jax.experimental.pallas.ops.tpu import splash_attention as pallas
 
-from attention.kernels import softmax_attention, splash_masks
+from attention.kernels import softmax_attention
 from attention.kernels.request import static
+from attention.kernels.splash import masks as splash_masks
 from attention.masks import (
     Causal,
     Dilated,
@@ -119,7 +120,7 @@ def test_under_a_mesh_nothing_changes(eight_devices):
         import jax, jax.numpy as jnp, numpy as np
         from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
         from attention.kernels import KERNELS, softmax_attention
-        from attention.kernels.splash import splash
+        from attention.kernels.splash.splash import splash
         from attention.masks import Causal, Lengths, PerHead, Strided
 
         jax.default_backend = lambda: "tpu"

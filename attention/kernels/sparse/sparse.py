@@ -17,14 +17,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.kernels.cells import Cells, cut
-from attention.kernels.orders import ordered, restored
-from attention.kernels.pieces import Piece, by_batch, over_cells, pieces_of
-from attention.kernels.plan import Limits, limits, plan
 from attention.kernels.request import Request
 from attention.kernels.rows import zero_padding
-from attention.kernels.tiles import Extras, product
-from attention.kernels.visits import Cell
+from attention.kernels.sparse.blocks import Cell
+from attention.kernels.sparse.components import Piece, by_batch, over_cells, pieces_of
+from attention.kernels.sparse.permute import ordered, restored
+from attention.kernels.sparse.schedule import Cells, cut
+from attention.kernels.tiled.plan import Limits, limits, plan
+from attention.kernels.tiled.tiles import Extras, product
 from attention.masks import as_mask
 from attention.shapes import Tree, accumulator
 

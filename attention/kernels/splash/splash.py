@@ -63,7 +63,7 @@ def splash(
     # Here, since they bring Pallas for TPUs, which few need.
     from jax.experimental.pallas.ops.tpu.splash_attention import SegmentIds
 
-    from attention.kernels import splash_masks
+    from attention.kernels.splash import masks as splash_masks
 
     (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKGD.shape[1]
     seen, q_fill, k_fill = static(mask, heads), *map(splash_masks.filled, (q_len, k_len))

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
-from attention.kernels.plan import Limits, Plan, limits, plan
 from attention.kernels.rows import from_rows, lined_up, to_rows, zero_padding
-from attention.kernels.tiles import Extras, Tile, over_groups, over_tiles, product
+from attention.kernels.tiled.plan import Limits, Plan, limits, plan
+from attention.kernels.tiled.tiles import Extras, Tile, over_groups, over_tiles, product
 from attention.masks import Mask, as_mask
 from attention.shapes import Tree, accumulator
 

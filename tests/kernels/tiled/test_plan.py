@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attention.kernels.plan import Limits, plan
+from attention.kernels.tiled.plan import Limits, plan
 from attention.masks import Causal, Fixed, Global, RandomBlocks, Window, as_mask
 
 LIMITS = Limits(512, 2**20)

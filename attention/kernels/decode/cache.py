@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.biases import Bias
-from attention.kernels.step import step_attention
+from attention.kernels.decode.step import step_attention
 from attention.masks import Causal, as_mask
 from attention.shapes import Sizes, Tree
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels.cells import Cells
+from attention.kernels.sparse.schedule import Cells
 
 
 class Cell(NamedTuple):

@@ -14,7 +14,7 @@ from jax.extend.core import jaxprs_in_params
 from attention.analysis.multiply_adds import multiply_adds
 from attention.biases import ALiBi, Relative
 from attention.kernels import explain, softmax_attention
-from attention.kernels.plan import Limits
+from attention.kernels.tiled.plan import Limits
 from attention.masks import (
     Causal,
     Dilated,
@@ -139,7 +139,7 @@ def test_equal_to_the_reference(name):
 
 @pytest.fixture
 def small_cells():
-    with mock.patch.multiple("attention.kernels.cells", _SIDES=(8,), _LEAST=4):
+    with mock.patch.multiple("attention.kernels.sparse.schedule", _SIDES=(8,), _LEAST=4):
         yield
 
 
@@ -153,7 +153,7 @@ def test_many_cells(name, small_cells):
     [pytest.param(n, marks=pytest.mark.slow if n in APART else pytest.mark.long) for n in MASKS],
 )
 def test_a_few_batch_elements_at_a_time(name):
-    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, 600)):
+    with mock.patch("attention.kernels.sparse.sparse.limits", return_value=Limits(512, 600)):
         assert_equal(made("sparse", MASKS[name]), expected(name))
 
 
@@ -190,7 +190,7 @@ class LastBlock(Mask):
 @pytest.mark.parametrize("scores", [2**20, 600])
 def test_an_order_that_is_known_with_the_arrays_only(scores):
     last = LastBlock(8, LENGTHS.q_lengths_B)
-    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, scores)):
+    with mock.patch("attention.kernels.sparse.sparse.limits", return_value=Limits(512, scores)):
         assert_equal(*both((Window(3, 3) | last) & LENGTHS))
 
 
@@ -217,7 +217,7 @@ def expected_with(name):
 @pytest.mark.parametrize("scores", [2**20, 600])
 @pytest.mark.parametrize("name", BIASES)
 def test_biases_and_their_gradients(name, scores):
-    with mock.patch("attention.kernels.sparse.limits", return_value=Limits(512, scores)):
+    with mock.patch("attention.kernels.sparse.sparse.limits", return_value=Limits(512, scores)):
         ours = made("sparse", BIASED, bias=BIASES[name])
     assert_equal(ours, expected_with(name), tolerance=2e-5)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attention.kernels.cells import cut
+from attention.kernels.sparse.schedule import cut
 from attention.masks import (
     Causal,
     Dilated,
@@ -84,7 +84,7 @@ def test_all_that_is_seen_is_in_exactly_one_cell_of_many(mask, lengths, side):
 
 
 def check_cells_of(side, mask, lengths):
-    with mock.patch.multiple("attention.kernels.cells", _SIDES=(side,), _LEAST=side):
+    with mock.patch.multiple("attention.kernels.sparse.schedule", _SIDES=(side,), _LEAST=side):
         check_cells(mask, lengths)
 
 

@@ -12,8 +12,8 @@ from jax import lax
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
-from attention.kernels.plan import Plan
 from attention.kernels.rows import pick, spread
+from attention.kernels.tiled.plan import Plan
 from attention.masks import Mask
 from attention.shapes import Tree, accumulator
 

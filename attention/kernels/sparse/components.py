@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels.cells import Cells, Cut, cut
-from attention.kernels.orders import ordered
-from attention.kernels.plan import divisor
-from attention.kernels.tiles import Extras
-from attention.kernels.visits import Cell, joined
+from attention.kernels.sparse.blocks import Cell, joined
+from attention.kernels.sparse.permute import ordered
+from attention.kernels.sparse.schedule import Cells, Cut, cut
+from attention.kernels.tiled.plan import divisor
+from attention.kernels.tiled.tiles import Extras
 from attention.masks.parts import Part
 from attention.shapes import Tree, accumulator
 
