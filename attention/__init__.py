@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from attention import kernels, masks, positions, shapes, variants
     from attention.kernels import softmax_attention
     from attention.models.transformer import Transformer
-    from attention.modules.mixing import Mixing
-    from attention.modules.multi_head import MultiHead
-    from attention.modules.named import (
+    from attention.modules.attention.multi_head import MultiHead
+    from attention.modules.attention.named import (
         AdditiveAttention,
         AxialAttention,
         BigBirdAttention,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
         SynthesizerAttention,
         TemperedAttention,
     )
+    from attention.modules.mixing import Mixing
 
 __all__ = [
     "AdditiveAttention",
@@ -97,7 +97,7 @@ __all__ = [
 
 _MODULES = ("kernels", "masks", "positions", "shapes", "variants")
 _OF_MODULES = {
-    "MultiHead": "modules.multi_head",
+    "MultiHead": "modules.attention.multi_head",
     "Mixing": "modules.mixing",
     "Transformer": "models.transformer",
     "softmax_attention": "kernels",
@@ -109,7 +109,9 @@ def __getattr__(name: str) -> Any:
         return import_module(f"attention.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'attention' has no attribute {name!r}")
-    return getattr(import_module(f"attention.{_OF_MODULES.get(name, 'modules.named')}"), name)
+    return getattr(
+        import_module(f"attention.{_OF_MODULES.get(name, 'modules.attention.named')}"), name
+    )
 
 
 def __dir__() -> list[str]:

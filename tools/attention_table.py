@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from attention.lab.build import attentions
+from attention.modules.attention.variables import STATE
 from attention.modules.layers import multi_head
-from attention.modules.own import STATE
 from attention.protocols import Attention, Capabilities, TokenMixer
 
 BEGIN, END = "<!-- capabilities -->", "<!-- /capabilities -->"

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from attention.masks import Causal, Lengths
 from attention.models.stacks import decoder_layers, encoder_layers
+from attention.modules.attention.variables import Shared
 from attention.modules.copying import Source, source_of
 from attention.modules.dropout import Dropout
 from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
 from attention.modules.encoder_memory import LastLayer, each_normalised
 from attention.modules.feed_forward import FeedForward
-from attention.modules.own import Shared
 from attention.positions import Rotary
 from attention.protocols import Attention, TokenMixer
 from attention.shapes import Sizes, Tree

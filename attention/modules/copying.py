@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import Lengths
-from attention.modules.padding import zero_padding
+from attention.modules.attention.padding import zero_padding
 from attention.protocols import Attention
 from attention.shapes import accumulator
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.modules.projections import product
+from attention.modules.attention.projections import product
 from attention.positions import sinusoids
 from attention.shapes import accumulator
 

@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.modules.batch_norm import BatchNorm
 from attention.modules.layers import normalised
+from attention.modules.normalisation import BatchNorm
 
 
 class LastLayer(nn.Module):

@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.attention.projections import dense
 from attention.modules.dropout import Dropout
-from attention.modules.projections import dense
 
 
 class FeedForward(nn.Module):

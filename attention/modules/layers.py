@@ -9,11 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.modules.batch_norm import BatchNorm
+from attention.modules.attention.memory import Asked, Memory, pointing
+from attention.modules.attention.multi_head import MultiHead
 from attention.modules.dropout import Dropout
-from attention.modules.memory import Asked, Memory, pointing
 from attention.modules.mixing import Mixing
-from attention.modules.multi_head import MultiHead
+from attention.modules.normalisation import BatchNorm
 from attention.protocols import TokenMixer
 from attention.shapes import Tree
 

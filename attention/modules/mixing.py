@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import plainly
-from attention.modules.own import Own
+from attention.modules.attention.variables import Own
 from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
 

@@ -9,7 +9,7 @@ import pytest
 
 from attention import MultiHead
 from attention.masks import Lengths
-from attention.modules.memory import pointing
+from attention.modules.attention.memory import pointing
 from attention.variants import Additive, Linear, Softmax
 from tests.laws.cases import ALONE, CASES, declaring
 from tests.laws.harness import assert_close, draw, qkv

@@ -132,10 +132,10 @@ FAULTS = (
     Fault(
         name="padding counts in a batch's mean and variance",
         area="modules",
-        path="attention/modules/batch_norm.py",
+        path="attention/modules/normalisation.py",
         right="count = real_BT.sum()",
         wrong="count = real_BT.size",
-        test="tests/modules/test_batch_norm.py::test_in_training_by_the_real_tokens",
+        test="tests/modules/test_normalisation.py::test_in_training_by_the_real_tokens",
     ),
     Fault(
         name="what attention lacks to a sum of one is neither copied nor generated",

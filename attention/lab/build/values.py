@@ -43,11 +43,11 @@ from attention.lab.training.noise import (
 from attention.lab.training.optimiser import adam
 from attention.models.mask_predict import ConditionalMaskedLM
 from attention.models.transformer import Transformer
-from attention.modules.batch_norm import BatchNorm
 from attention.modules.copying import PointerGenerator
 from attention.modules.embeddings import LearnedPositions, SinusoidalPositions
 from attention.modules.encoder_memory import LastLayer, LayerMixture, SameLayer
 from attention.modules.feed_forward import FeedForward, GatedFeedForward
+from attention.modules.normalisation import BatchNorm
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 from attention.positions import Rotary
 

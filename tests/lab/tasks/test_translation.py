@@ -14,7 +14,7 @@ from attention.lab.data.tokenizer import BOS, EOS, PAD, UNK
 from attention.lab.tasks.translation import Search, shift_right
 from attention.lab.training import noise
 from attention.lab.training.losses import cross_entropy
-from tests.modules.test_own import Counting
+from tests.modules.attention.test_variables import Counting
 
 pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attention import masks
-from attention.modules.multi_head import MultiHead
-from attention.modules.own import STATE
+from attention.modules.attention.multi_head import MultiHead
+from attention.modules.attention.variables import STATE
 from attention.shapes import Sizes
 from attention.variants.dense.softmax import Softmax
 from attention.variants.linear.performer import Performer, orthogonal

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 
 from attention import variants
+from attention.modules.attention.multi_head import MultiHead
 from attention.modules.mixing import Mixing
-from attention.modules.multi_head import MultiHead
 from attention.positions import Rotary
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention import MultiHead
-from attention.modules.own import STATE
+from attention.modules.attention.variables import STATE
 from attention.protocols import Attention, Capabilities, WithAxes
 from attention.variants import Softmax
 

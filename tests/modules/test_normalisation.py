@@ -13,9 +13,9 @@ import pytest
 
 from attention.lab.training.step import create_state, make_train_step
 from attention.models.transformer import Transformer
-from attention.modules.batch_norm import BatchNorm
 from attention.modules.encoder_memory import SameLayer
 from attention.modules.feed_forward import FeedForward
+from attention.modules.normalisation import BatchNorm
 
 pytestmark = pytest.mark.slow  # `make quick` has the others of this folder
 
@@ -168,7 +168,7 @@ def test_eight_devices_have_the_means_of_all(eight_devices):
         """
         import json, jax, jax.numpy as jnp, numpy as np
         from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
-        from attention.modules.batch_norm import BatchNorm
+        from attention.modules.normalisation import BatchNorm
         x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 5, 4)), "float32")
         real = jnp.arange(5)[None] < jnp.arange(16)[:, None] % 6
         norm = BatchNorm()

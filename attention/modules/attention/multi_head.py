@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from attention.biases import Bias, as_bias
 from attention.masks import Causal, Lengths, as_mask
-from attention.modules import prefix
-from attention.modules.memory import Asked, Memory, by_beams
-from attention.modules.own import Own
-from attention.modules.padding import zero_padding
-from attention.modules.projections import FromHeads, ToHeads
+from attention.modules.attention import prefix_cache
+from attention.modules.attention.memory import Asked, Memory, by_beams
+from attention.modules.attention.padding import zero_padding
+from attention.modules.attention.projections import FromHeads, ToHeads
+from attention.modules.attention.variables import Own
 from attention.positions import Rotary
 from attention.protocols import Attention, Needs, StatefulCrossAttention, require
 from attention.shapes import Sizes, Tree, accumulator
@@ -170,7 +170,7 @@ class MultiHead(nn.Module):
                     "decoding; what it selects can differ from training, which saw later tokens",
                     stacklevel=2,
                 )
-            return prefix.empty(batch, length, model_size, self.dtype)
+            return prefix_cache.empty(batch, length, model_size, self.dtype)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
         return self.attend.start(params, state, sizes, batch, length, self.dtype)
@@ -190,7 +190,7 @@ class MultiHead(nn.Module):
         """
         self._require(cached=True, bias=bias is not None)
         if self.attend.capabilities.decoding == "recompute":
-            cache, at_BQ = prefix.appended(cache, x_BQM)
+            cache, at_BQ = prefix_cache.appended(cache, x_BQM)
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
             out_BTM = self(cache["x_BTM"], mask=so_far, bias=bias)
             return jnp.take_along_axis(out_BTM, at_BQ[..., None], axis=1), cache

@@ -8,7 +8,7 @@ import pytest
 
 import attention
 from attention import MultiHead, variants
-from attention.modules import named
+from attention.modules.attention import named
 from attention.modules.mixing import Mixing
 
 X_BTM = jnp.ones((1, 6, 8))

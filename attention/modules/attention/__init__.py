@@ -1,0 +1,1 @@
+"""Multi-head attention around any Attention, and what it is made of."""
