@@ -10,17 +10,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.masks import Causal, Lengths
-from attention.models.stacks import decoder_layers, encoder_layers
-from attention.modules.attention.variables import Shared
+from attention.masks import Lengths
+from attention.models.decoder import Decoder
+from attention.models.encoder import Encoder
 from attention.modules.copying import Source, source_of
 from attention.modules.dropout import Dropout
 from attention.modules.embeddings import ExternalTokens, SinusoidalPositions, TokenEmbedding
-from attention.modules.encoder_memory import LastLayer, each_normalised
+from attention.modules.encoder_memory import LastLayer
 from attention.modules.feed_forward import FeedForward
 from attention.positions import Rotary
 from attention.protocols import Attention, TokenMixer
-from attention.shapes import Sizes, Tree
+from attention.shapes import Tree
 from attention.variants.dense.softmax import Softmax
 
 
@@ -100,17 +100,35 @@ class Transformer(nn.Module):
         if self.positions is not None:
             self.source_positions, self.target_positions = self.positions(), self.positions()
         self.source_dropout, self.target_dropout = Dropout(self.dropout), Dropout(self.dropout)
-        norm = partial(self.norm, dtype=self.dtype)
-        source_norm = partial(self.source_norm or self.norm, dtype=self.dtype)
-        if self.position_bias is not None:
-            self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
-            self.decoder_bias = self.position_bias(heads=self.heads, both_ways=not self.causal)
-        self.encoder_shared, self.cross_shared = Shared(self.encoder), Shared(self.cross)
-        self.encoder_layers = encoder_layers(self, source_norm)
-        self.decoder_layers = decoder_layers(self, norm)
-        self.levels = self.encoder_memory(layers=self.layers)
-        if self.pre_norm:
-            self.encoder_norm, self.decoder_norm = source_norm(), norm()
+        both: dict[str, Any] = dict(
+            size=self.size,
+            heads=self.heads,
+            layers=self.layers,
+            feed_forward=self.feed_forward,
+            norm=self.norm,
+            pre_norm=self.pre_norm,
+            rotary=self.rotary,
+            position_bias=self.position_bias,
+            kv_heads=self.kv_heads,
+            dropout=self.dropout,
+            remat=self.remat,
+            dtype=self.dtype,
+        )
+        self.source_side = Encoder(
+            attention=self.encoder,
+            encoder_memory=self.encoder_memory,
+            **both | {"norm": self.source_norm or self.norm},
+        )
+        self.target_side = Decoder(
+            attention=self.decoder,
+            cross=self.cross,
+            causal=self.causal,
+            points=self.copying is not None,
+            **both,
+        )
+        # Their parameters stand beside the embeddings', as in checkpoints that are older than they.
+        nn.share_scope(self, self.source_side)
+        nn.share_scope(self, self.target_side)
         if self.copying is not None:
             self.copies = self.copying(dtype=self.dtype)
 
@@ -134,16 +152,14 @@ class Transformer(nn.Module):
 
     def encode(self, source_BS: jax.Array) -> jax.Array:
         """The last layer's: source tokens [B, S] to vectors [B, S, M]."""
-        return self._normalised(self._states(source_BS)[-1:], source_BS)[0]
+        return self.source_side.normalise(self._states(source_BS)[-1:], self._mask(source_BS))[0]
 
     def memories(self, source_BS: jax.Array) -> list[jax.Array]:
         """The memory of each decoder layer: source tokens [B, S] to vectors [B, S, M] each."""
-        made = self._normalised(self.levels(self._states(source_BS)), source_BS)
-        return made * (self.layers // len(made))
+        return self.source_side.memories(self._states(source_BS), self._mask(source_BS))
 
-    def _normalised(self, memories: list[jax.Array], source_BS: jax.Array) -> list[jax.Array]:
-        real_BS = source_BS != self.pad
-        return each_normalised(self.encoder_norm, memories, real_BS) if self.pre_norm else memories
+    def _mask(self, source_BS: jax.Array) -> Lengths:
+        return Lengths(self.lengths(source_BS))
 
     def _states(self, source_BS: jax.Array) -> list[jax.Array]:
         """The embedded source, and what each layer puts out."""
@@ -152,12 +168,7 @@ class Transformer(nn.Module):
             x_BSM = self.source_positions(x_BSM, jnp.arange(source_BS.shape[1])[None])
         if self.external_tokens:
             x_BSM, lengths_B = self.external(x_BSM, lengths_B)
-        x_BSM, mask = self.source_dropout(x_BSM), Lengths(lengths_B)
-        bias = None if self.position_bias is None else self.encoder_bias()
-        shared = self.encoder_shared(self._sizes)
-        states = [x_BSM]
-        for layer in self.encoder_layers:
-            states.append(layer(states[-1], mask, bias, shared))
+        states = self.source_side.states(self.source_dropout(x_BSM), Lengths(lengths_B))
         return [x_BSM[:, self.external_tokens :] for x_BSM in states]
 
     def embed_target(self, tokens: jax.Array) -> jax.Array:
@@ -173,74 +184,29 @@ class Transformer(nn.Module):
         source_BS: jax.Array | None = None,  # for a model that copies
     ) -> jax.Array:
         """Logits of a whole target at once, from ``embed_target``'s vectors; padding is ignored."""
-        padding = Lengths(target_lengths_B)
-        self_mask = Causal() & padding if self.causal else padding
-        cross_mask = Lengths(target_lengths_B, source_lengths_B)
         real_BT = jnp.arange(y_BTM.shape[1])[None] < target_lengths_B[:, None]
         y_BTM = jnp.where(real_BT[..., None], y_BTM, 0)
-        x_BTM = y_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
-        bias = None if self.position_bias is None else self.decoder_bias()
-        shared, weights_BTS = self.cross_shared(self._sizes), y_BTM[..., :0]
-        for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True):
-            y_BTM, weights_BTS = layer(y_BTM, memory_BSM, self_mask, cross_mask, bias, shared)
-        source = self._source(source_BS, memories, source_lengths_B)
-        return self._logits(y_BTM, x_BTM, weights_BTS, source)
+        x_BTM = self._place(y_BTM, jnp.arange(y_BTM.shape[1])[None])
+        y_BTM, weights_BTS = self.target_side(x_BTM, target_lengths_B, memories, source_lengths_B)
+        return self._logits(
+            y_BTM, x_BTM, weights_BTS, self._source(source_BS, memories, source_lengths_B)
+        )
 
     def start(self, source_BS: jax.Array, *, length: int) -> tuple[Tree, Tree]:
-        """What decoding needs: the memory, projected once, and an empty cache.
-
-        Args:
-          source_BS: int source tokens.
-          length: the most target positions that will be decoded.
-
-        Returns:
-          (memory, cache): the memory is constant; every leaf of the cache has the batch first,
-          and may be repeated row by row (beams) while the memory is not.
-
-        Raises ValueError where the decoder is not ``causal``.
-        """
-        if not self.causal:
-            raise ValueError("a decoder that sees later tokens has no steps; ask it as a whole")
+        """What decoding needs, of source tokens: see ``Decoder.start``."""
         memories, lengths_B = self.memories(source_BS), self.lengths(source_BS)
-        asked = [
-            layer.project_memory(memory_BSM, Lengths(None, lengths_B))
-            for layer, memory_BSM in zip(self.decoder_layers, memories, strict=True)
-        ]
-        source = self._source(source_BS, memories, lengths_B)
-        memory = {"lengths_B": lengths_B, "layers": asked, "source": source}
-        layers = [
-            layer.start(len(source_BS), length, self.size, of_layer)
-            for layer, of_layer in zip(self.decoder_layers, asked, strict=True)
-        ]
-        return memory, {"pos_B": jnp.zeros((len(source_BS),), jnp.int32), "layers": layers}
+        memory, cache = self.target_side.start(len(source_BS), length, memories, lengths_B)
+        return memory | {"source": self._source(source_BS, memories, lengths_B)}, cache
 
     def grow(self, cache: Tree, length: int) -> Tree:
         """The same cache with room for ``length`` target positions, more than it has."""
-        layers = [
-            layer.grow(kept, len(cache["pos_B"]), length, self.size)
-            for layer, kept in zip(self.decoder_layers, cache["layers"], strict=True)
-        ]
-        return cache | {"layers": layers}
+        return self.target_side.grow(cache, length)
 
     def extend(self, memory: Tree, cache: Tree, token_B: jax.Array) -> tuple[jax.Array, Tree]:
         """Logits [B, V] of the token after ``token_B``, and the cache one position on."""
-        cross_mask = Lengths(None, memory["lengths_B"])
-        pos_B1 = cache["pos_B"][:, None]
-        x_B1M = y_B1M = self._place(self.embed_target(token_B[:, None]), pos_B1)
-        bias = None if self.position_bias is None else self.decoder_bias()
-        shared, caches, weights_B1S = self.cross_shared(self._sizes), [], y_B1M[..., :0]
-        layers = zip(self.decoder_layers, cache["layers"], memory["layers"], strict=True)
-        for layer, kept, asked in layers:
-            y_B1M, weights_B1S, kept = layer.extend(
-                kept, y_B1M, pos_B1, asked, cross_mask, bias, shared
-            )
-            caches.append(kept)
-        logits_B1V = self._logits(y_B1M, x_B1M, weights_B1S, memory["source"])
-        return logits_B1V[:, 0], {"pos_B": cache["pos_B"] + 1, "layers": caches}
-
-    @property
-    def _sizes(self) -> Sizes:
-        return Sizes(self.heads, self.size // self.heads, self.size // self.heads, self.size)
+        x_B1M = self._place(self.embed_target(token_B[:, None]), cache["pos_B"][:, None])
+        y_B1M, weights_B1S, cache = self.target_side.extend(memory, cache, x_B1M)
+        return self._logits(y_B1M, x_B1M, weights_B1S, memory["source"])[:, 0], cache
 
     def _place(self, y_BTM: jax.Array, pos_BT: jax.Array) -> jax.Array:
         if self.positions is not None:
@@ -251,9 +217,8 @@ class Transformer(nn.Module):
         return None if self.copying is None else source_of(*known)
 
     def _logits(
-        self, y_BTM: jax.Array, x_BTM: jax.Array, weights_BTS: jax.Array, source: Source | None
+        self, y_BTM: jax.Array, x_BTM: jax.Array, weights_BTS: Any, source: Source | None
     ) -> jax.Array:
-        y_BTM = self.decoder_norm(y_BTM) if self.pre_norm else y_BTM
         logits_BTV = self.output_embedding.logits(y_BTM)
         if source is None:
             return logits_BTV

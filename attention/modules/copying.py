@@ -108,11 +108,12 @@ class PointerGenerator(nn.Module):
         return (score_BT + bias.astype(dtype))[..., None]
 
 
-def check_copies(attend: Attention) -> None:
+def check_copies(cross: Attention | None) -> None:
     """Raises NotImplementedError where there are no weights to copy by."""
-    if not attend.capabilities.normalised:
+    if cross is None or not cross.capabilities.normalised:
+        name = "a decoder without it" if cross is None else type(cross).__name__
         raise NotImplementedError(
-            f"{type(attend).__name__} cannot tell how much is copied from each source token, since "
+            f"{name} cannot tell how much is copied from each source token, since "
             "its weights are no shares of one; use Softmax as cross-attention, or copy nothing"
         )
 

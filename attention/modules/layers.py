@@ -1,21 +1,25 @@
-"""Encoder and decoder layers: sublayers with residual connections, normalised before or after."""
+"""Layers of encoders and decoders, and the hyperparameters that their stacks share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.modules.attention.memory import Asked, Memory, pointing
+from attention.masks import Mask
+from attention.modules.attention.memory import Memory, pointing
 from attention.modules.attention.multi_head import MultiHead
 from attention.modules.dropout import Dropout
+from attention.modules.feed_forward import FeedForward
 from attention.modules.mixing import Mixing
 from attention.modules.normalisation import BatchNorm
+from attention.positions import Rotary
 from attention.protocols import TokenMixer
-from attention.shapes import Tree
+from attention.shapes import Sizes, Tree
 
 Make = Callable[..., nn.Module]  # makes a fresh module, so that no two layers share parameters
 
@@ -37,15 +41,16 @@ class Residual(nn.Module):
         self.normalise = self.norm()
         self.drop = Dropout(self.dropout)
 
-    def __call__(
-        self,
-        x_BTM: jax.Array,
-        f: Callable[[jax.Array], jax.Array],
-        real_BT: jax.Array | None = None,
+    def before(self, x_BTM: jax.Array, real_BT: jax.Array | None = None) -> jax.Array:
+        """The input of f."""
+        return normalised(self.normalise, x_BTM, real_BT) if self.pre else x_BTM
+
+    def after(
+        self, x_BTM: jax.Array, out_BTM: jax.Array, real_BT: jax.Array | None = None
     ) -> jax.Array:
-        if self.pre:
-            return x_BTM + self.drop(f(normalised(self.normalise, x_BTM, real_BT)))
-        return normalised(self.normalise, x_BTM + self.drop(f(x_BTM)), real_BT)
+        """The sublayer's output, from its input and the output of f."""
+        x_BTM = x_BTM + self.drop(out_BTM)
+        return x_BTM if self.pre else normalised(self.normalise, x_BTM, real_BT)
 
 
 def normalised(norm: nn.Module, x_BTM: jax.Array, real_BT: jax.Array | None) -> jax.Array:
@@ -58,6 +63,12 @@ def normalised(norm: nn.Module, x_BTM: jax.Array, real_BT: jax.Array | None) -> 
             "use nn.LayerNorm there"
         )
     return norm(x_BTM, real_BT)
+
+
+def real_tokens(x_BTM: jax.Array, mask: Mask) -> jax.Array:
+    """Which tokens of a self-attention's input are not padding, bool [B, T]."""
+    real_BT, _ = mask.padding(x_BTM.shape[1], None)
+    return jnp.broadcast_to(True if real_BT is None else real_BT, x_BTM.shape[:2])
 
 
 class EncoderLayer(nn.Module):
@@ -78,21 +89,23 @@ class EncoderLayer(nn.Module):
         self.ff, self.ff_residual = self.feed_forward(), self.residual()
 
     def __call__(
-        self, x_BTM: jax.Array, mask: Any, bias: Any = None, shared: Tree = None
+        self, x_BTM: jax.Array, mask: Mask, bias: Any = None, shared: Tree = None
     ) -> jax.Array:
-        real_BT = mask.padding(x_BTM.shape[1], x_BTM.shape[1])[0]
-        x_BTM = self.self_residual(
-            x_BTM, lambda x: self.self_attention(x, mask=mask, bias=bias, shared=shared), real_BT
+        real_BT = real_tokens(x_BTM, mask)
+        out_BTM = self.self_attention(
+            self.self_residual.before(x_BTM, real_BT), mask=mask, bias=bias, shared=shared
         )
-        return self.ff_residual(x_BTM, self.ff, real_BT)
+        x_BTM = self.self_residual.after(x_BTM, out_BTM, real_BT)
+        out_BTM = self.ff(self.ff_residual.before(x_BTM, real_BT))
+        return self.ff_residual.after(x_BTM, out_BTM, real_BT)
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention to a memory, then feed-forward.
+    """Self-attention, cross-attention to a memory, then feed-forward.
 
     Attributes:
       attention: makes the self-attention.
-      cross: makes the cross-attention.
+      cross: makes the cross-attention; without one there is no memory, and None stands for it.
       feed_forward: makes the feed-forward layer.
       residual: makes the wrapping of each.
       points: whether it tells how much each source token weighs for each of the target's, as the
@@ -100,50 +113,45 @@ class DecoderLayer(nn.Module):
     """
 
     attention: Make
-    cross: Make
+    cross: Make | None
     feed_forward: Make
     residual: Make
     points: bool = False
 
     def setup(self) -> None:
         self.self_attention, self.self_residual = self.attention(), self.residual()
-        self.cross_attention, self.cross_residual = self.cross(), self.residual()
+        if self.cross is not None:
+            self.cross_attention, self.cross_residual = self.cross(), self.residual()
         self.ff, self.ff_residual = self.feed_forward(), self.residual()
 
     def __call__(
         self,
         y_BTM: jax.Array,
-        memory_BSM: jax.Array,
+        memory_BSM: jax.Array | None,
         self_mask: Any,
         cross_mask: Any,
         bias: Any = None,
         cross_shared: Tree = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """The output, and weights_BTS where it points; else nothing, [B, T, 0]."""
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The output, and weights_BTS where it points, else None."""
         memory = self.project_memory(memory_BSM, cross_mask)
-        kept: dict[str, Asked] = {}
+        y = self.self_residual.before(y_BTM)
+        out_BTM = self.self_attention(y, mask=self_mask, bias=bias)
+        y_BTM = self.self_residual.after(y_BTM, out_BTM)
+        y_BTM, weights_BTS, _ = self._cross(y_BTM, memory, cross_mask, cross_shared)
+        return self._feed_forward(y_BTM), weights_BTS
 
-        def ask(y: jax.Array) -> jax.Array:
-            kept["asked"] = self.cross_attention.ask(y, memory, cross_mask, shared=cross_shared)
-            return kept["asked"].out_BQM
-
-        y_BTM = self.self_residual(
-            y_BTM, lambda y: self.self_attention(y, mask=self_mask, bias=bias)
-        )
-        y_BTM = self.cross_residual(y_BTM, ask)
-        return self.ff_residual(y_BTM, self.ff), kept["asked"].beside_BQX
-
-    def project_memory(self, memory_BSM: jax.Array, mask: Any) -> Memory:
+    def project_memory(self, memory_BSM: jax.Array | None, mask: Any) -> Memory | None:
         """The memory's keys and values, computed once for all steps."""
+        if memory_BSM is None:
+            return None
         memory = self.cross_attention.project_memory(memory_BSM, mask)
         return pointing(memory) if self.points else memory
 
-    def start(self, batch: int, length: int, model_size: int, memory: Memory) -> Tree:
+    def start(self, batch: int, length: int, model_size: int, memory: Memory | None) -> Tree:
         """A cache for ``length`` positions of self-attention, and what the first step carries."""
-        return {
-            "self": self.self_attention.start(batch, length, model_size),
-            "cross": self.cross_attention.start_cross(memory, model_size),
-        }
+        cross = {} if memory is None else self.cross_attention.start_cross(memory, model_size)
+        return {"self": self.self_attention.start(batch, length, model_size), "cross": cross}
 
     def grow(self, cache: Tree, batch: int, length: int, model_size: int) -> Tree:
         """The same cache with room for ``length`` positions, more than it has."""
@@ -157,37 +165,94 @@ class DecoderLayer(nn.Module):
     def extend(
         self,
         cache: Tree,
-        y_B1M: jax.Array,
-        pos_B1: jax.Array,
-        memory: Memory,
+        y_BQM: jax.Array,
+        pos_BQ: jax.Array,
+        memory: Memory | None,
         cross_mask: Any,
         bias: Any = None,
         cross_shared: Tree = None,
-    ) -> tuple[jax.Array, jax.Array, Tree]:
-        """One more position of each row: as ``__call__``, and the cache after it.
+    ) -> tuple[jax.Array, jax.Array | None, Tree]:
+        """Further positions of each row: as ``__call__``, and the cache after them.
 
         Rows may be a multiple of the memory's batch (the beams of one sentence stand together):
         they ask the memory as so many queries of one row, so that it is never copied.
         """
-        kept: dict[str, Tree] = {}
+        y = self.self_residual.before(y_BQM)
+        out_BQM, of_self = self.self_attention.extend(cache["self"], y, pos_BQ, bias=bias)
+        y_BQM = self.self_residual.after(y_BQM, out_BQM)
+        y_BQM, weights_BQS, carry = self._cross(
+            y_BQM, memory, cross_mask, cross_shared, cache["cross"]
+        )
+        return self._feed_forward(y_BQM), weights_BQS, {"self": of_self, "cross": carry}
 
-        def attend(y: jax.Array) -> jax.Array:
-            out, kept["self"] = self.self_attention.extend(cache["self"], y, pos_B1, bias=bias)
-            return out
+    def _cross(
+        self, y_BTM: jax.Array, memory: Memory | None, mask: Any, shared: Tree, carry: Tree = None
+    ) -> tuple[jax.Array, jax.Array | None, Tree]:
+        """The sublayer of cross-attention: output, weights, and what the next step finds."""
+        if memory is None:
+            return y_BTM, None, carry
+        y = self.cross_residual.before(y_BTM)
+        grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
+        asked = self.cross_attention.ask(grouped, memory, mask, shared=shared, carry=carry)
+        y_BTM = self.cross_residual.after(y_BTM, asked.out_BQM.reshape(y.shape))
+        if not self.points:
+            return y_BTM, None, asked.carry
+        weights_BTS = asked.beside_BQX.reshape(*y.shape[:2], asked.beside_BQX.shape[-1])
+        return y_BTM, weights_BTS, asked.carry
 
-        def ask(y: jax.Array) -> jax.Array:
-            grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
-            asked = self.cross_attention.ask(
-                grouped, memory, cross_mask, shared=cross_shared, carry=cache["cross"]
-            )
-            kept["cross"], kept["beside"] = asked.carry, asked.beside_BQX
-            return asked.out_BQM.reshape(y.shape)
+    def _feed_forward(self, y_BTM: jax.Array) -> jax.Array:
+        return self.ff_residual.after(y_BTM, self.ff(self.ff_residual.before(y_BTM)))
 
-        y_B1M = self.self_residual(y_B1M, attend)
-        y_B1M = self.cross_residual(y_B1M, ask)
-        beside = kept.pop("beside")
-        beside_B1S = beside.reshape(*y_B1M.shape[:2], beside.shape[-1])
-        return self.ff_residual(y_B1M, self.ff), beside_B1S, kept
+
+class Stack(nn.Module):
+    """What an encoder and a decoder have in common: the hyperparameters of their layers.
+
+    Attributes:
+      size: features M.
+      heads: heads H of each attention; must divide M.
+      layers: how many there are.
+      feed_forward: makes a feed-forward layer, given ``dtype``.
+      norm: makes a normalisation, given ``dtype``.
+      pre_norm: normalise before each sublayer, and once at the end, rather than after.
+      rotary: rotary positions of the self-attention, or None.
+      position_bias: makes the module that gives the self-attention's bias of positions, given
+        ``heads`` and ``both_ways``; or None.
+      kv_heads: heads of keys and values; must divide the heads; as many if None.
+      dropout: rate on each sublayer's output.
+      remat: recompute each layer in the backward pass rather than store it.
+      dtype: compute dtype; parameters are float32.
+    """
+
+    size: int = 512
+    heads: int = 8
+    layers: int = 6
+    feed_forward: Make = partial(FeedForward, hidden=2048)
+    norm: Make = nn.LayerNorm
+    pre_norm: bool = False
+    rotary: Rotary | None = None
+    position_bias: Make | None = None
+    kv_heads: int | None = None
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.nowrap
+    def make_layer(self, layer: type[nn.Module], *attentions: Any, **options: Any) -> nn.Module:
+        """One layer, of ``EncoderLayer`` or ``DecoderLayer``, around these attentions."""
+        makers = [
+            attention and multi_head(self.heads, attention, self.kv_heads, self.rotary, self.dtype)
+            for attention in attentions
+        ]
+        norm = partial(self.norm, dtype=self.dtype)
+        residual = partial(Residual, norm, self.pre_norm, self.dropout)
+        feed_forward = partial(self.feed_forward, dtype=self.dtype)
+        layer = nn.remat(layer) if self.remat else layer
+        return layer(*makers, feed_forward, residual, **options)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of one attention."""
+        return Sizes(self.heads, self.size // self.heads, self.size // self.heads, self.size)
 
 
 def multi_head(
