@@ -1,6 +1,8 @@
 """Law 8: jit, vmap, remat, scan and eight devices change nothing beyond rounding."""
 
 import json
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -74,11 +76,65 @@ def test_transforms_change_nothing(case, transform):
         assert_close(our_grads[name], grad, TOLERANCE)
 
 
+def operations(jaxpr):
+    """All operations in order, those of loops and branches too, with all that is constant."""
+    for equation in jaxpr.eqns:
+        params = equation.params.items()
+        inner = [jaxpr_of(leaf) for leaf in jax.tree.leaves([value for _, value in params])]
+        inner = [each for each in inner if each is not None]
+        out = [str(variable.aval) for variable in equation.outvars]
+        if inner:  # whether it takes a number as an argument or as a constant may differ
+            yield equation.primitive.name, out
+        else:
+            settings = [(name, str(value)) for name, value in params if not callable(value)]
+            given = [str(getattr(each, "val", each.aval)) for each in equation.invars]
+            yield equation.primitive.name, out, settings, given
+        for each in inner:
+            yield from operations(each)
+
+
+def jaxpr_of(value):
+    value = getattr(value, "jaxpr", value)
+    return value if hasattr(value, "eqns") else None
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jit_changes_nothing(case):
+    """Where Python sees the numbers, as without jit, it asks for the same operations.
+
+    Running them one by one would compile each; see the next test.
+    """
+    drawn = drawn_of(case)
+    traced = jax.make_jaxpr(plain(drawn))(drawn.inputs, drawn.mask)
+    seen = jax.make_jaxpr(lambda: plain(drawn)(drawn.inputs, drawn.mask))()
+    assert list(operations(traced.jaxpr)) == list(operations(seen.jaxpr))
+    assert len(traced.eqns) > 1
+    assert not traced.effects  # nothing is called on the host
+    assert not seen.effects
+
+
+def family(case):
+    return type(case.attend).__module__.rpartition(".")[0]
+
+
+FIRST = [one for one in CASES if one == next(case for case in CASES if family(case) == family(one))]
+REST = [pytest.param(case, marks=pytest.mark.long) for case in CASES if case not in FIRST]
+
+
+@pytest.mark.parametrize("case", [*FIRST, *REST], ids=str)
+def test_operations_run_one_by_one_give_the_same(case):
     drawn = drawn_of(case)
     eager = plain(drawn)(drawn.inputs, drawn.mask)
     assert_close(drawn.out(), eager, TOLERANCE)
+
+
+def test_no_attention_asks_whether_a_value_is_traced():
+    """Else what jit changes would be found by the test above alone."""
+    asking = re.compile(r"\b(Tracer|is_concrete|trace_state_clean|get_opaque_trace_state)\b")
+    library = pathlib.Path(__file__).parents[2] / "attention"
+    files = [path for path in library.rglob("*.py") if "lab" not in path.parts]
+    assert len(files) > 50
+    assert [path for path in files if asking.search(path.read_text("utf-8"))] == []
 
 
 @pytest.fixture(scope="module")
