@@ -145,7 +145,7 @@ def step() -> None:
         runs = []
         for prefix in PREFIXES:
             q, k, v, _ = (jnp.asarray(x[:, :1]) for x in drawn(name, 2)[1:])
-            cache = attend.start(params, state, SIZES, 1, prefix + 1, jnp.float32)
+            cache = attend.init_cache(params, state, SIZES, 1, prefix + 1, jnp.float32)
             # What stands in the cache does not matter for the time; where the row stands does.
             cache = cache | {n: x + prefix for n, x in cache.items() if n == "index_B"}
             run = jax.jit(lambda *x: attend.extend(params, state, *x, None))  # noqa: B023
@@ -159,7 +159,7 @@ def made(attend: Any) -> tuple[Any, Any]:
     """Its parameters and state."""
     boxed = attend.init(jax.random.key(0), SIZES)
     if hasattr(attend, "init_shared"):
-        boxed = boxed[0] | attend.init_shared(jax.random.key(1), SIZES), boxed[1]
+        boxed = boxed[0] | attend.params_shared(jax.random.key(1), SIZES), boxed[1]
     return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
 

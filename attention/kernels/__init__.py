@@ -17,18 +17,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.biases import Bias, as_bias
+from attention.biases import Bias
 from attention.kernels.choice import KERNELS, choose, explained
 from attention.kernels.dropped import Dropped, check_rate, draw
 from attention.kernels.heads import by_head, check_heads, differs
+from attention.kernels.inputs import Inputs, checked, read_inputs
 from attention.kernels.request import Request
 from attention.kernels.rows import lined_up
 from attention.kernels.sharded import over_mesh, splits_heads
 from attention.kernels.tiled.tiles import Extras
-from attention.masks import Mask, as_mask, dense_positions
-from attention.shapes import check_qkv, check_scores
+from attention.masks import Everything, Mask
 
-__all__ = ["KERNELS", "check_heads", "checked", "explain", "softmax_attention"]
+__all__ = [
+    "KERNELS",
+    "Inputs",
+    "attend_by_softmax",
+    "check_heads",
+    "explain",
+    "read_inputs",
+    "softmax_attention",
+]
 
 
 def softmax_attention(
@@ -69,7 +77,21 @@ def softmax_attention(
     Cost: (D + E) multiply-adds a head for each pair that the mask shows, and for what its tiles or
     cells hold beside; memory is linear in Q and K.
     """
-    mask, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    inputs = read_inputs(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    return attend_by_softmax(inputs, scale=scale, dropout_rate=dropout_rate, rng=rng, kernel=kernel)
+
+
+def attend_by_softmax(
+    inputs: Inputs,
+    *,
+    scale: float | None = None,
+    dropout_rate: float = 0.0,
+    rng: jax.Array | None = None,
+    kernel: str = "auto",
+) -> jax.Array:
+    """``softmax_attention`` of inputs that ``read_inputs`` made."""
+    q_BQHD, k_BKGD, v_BKGE, given, bias, _ = inputs
+    mask: Any = None if isinstance(given, Everything) else given
     check_rate(dropout_rate)
     dropout = dropout_rate > 0.0 and rng is not None
     (batch, q_len, heads, size), k_len = q_BQHD.shape, k_BKGD.shape[1]
@@ -137,25 +159,10 @@ def explain(
     tiled: possible, and less preferred
     reference: possible, and less preferred
     """
-    mask, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    made, bias = checked(q_BQHD, k_BKGD, v_BKGE, mask, bias)
+    mask = None if isinstance(made, Everything) else made
     request = _request(q_BQHD, k_BKGD, v_BKGE, mask, bias, dropout_rate > 0.0, platform)
     return explained(request, kernel)
-
-
-def checked(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> tuple[Mask | None, Bias | None]:
-    """The mask and the bias as values, if all shapes fit."""
-    check_qkv(q, k, v)
-    (batch, q_len, heads, _), k_len = q.shape, k.shape[1]
-    mask, bias = None if mask is None else as_mask(mask), as_bias(bias)
-    check_heads(mask, heads)
-    if mask is not None:
-        mask.check(q_len, k_len)
-    for name, value in (("mask", mask), ("bias", bias)):
-        if value is not None:
-            # Positions are abstract: NumPy would compare all those of a mask without arrays.
-            made = jax.eval_shape(value.at, *dense_positions(q_len, k_len))
-            check_scores(name, made.shape, (batch, heads, q_len, k_len))
-    return mask, bias
 
 
 def _request(

@@ -26,7 +26,6 @@ from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid
 from attention.masks.patterns import Causal, Window
-from attention.masks.plain import Plain, plainly, plainly_at
 from attention.masks.strided import Completed, Dilated, Fixed, Grid, Strided
 from attention.masks.tiling import EMPTY, FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions
@@ -54,7 +53,6 @@ __all__ = [
     "Not",
     "Or",
     "PerHead",
-    "Plain",
     "RandomBlocks",
     "Segments",
     "Strided",
@@ -64,7 +62,5 @@ __all__ = [
     "as_mask",
     "conjuncts",
     "dense_positions",
-    "plainly",
-    "plainly_at",
     "positions_of",
 ]

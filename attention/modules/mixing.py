@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.masks import plainly
 from attention.modules.attention.variables import Own
 from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
@@ -68,8 +67,7 @@ class Mixing(nn.Module):
                 f"x_BTM has shape {x_BTM.shape}; it needs three axes: batch, length, features"
             )
         require(self.mix, Needs(cross=memory_BKM is not None, bias=bias is not None))
-        real_BT = plainly(self.mix, mask, x_BTM, x_BTM).q_real_BQ
-        x_BTM = jnp.where(real_BT[..., None], x_BTM, 0).astype(self.dtype)
+        x_BTM = x_BTM.astype(self.dtype)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
         params, state = self.own(self._sizes(x_BTM.shape[-1]), shared)
         self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
@@ -82,7 +80,7 @@ class Mixing(nn.Module):
         require(self.mix, Needs(cached=True))
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
-        return self.mix.start(params, state, sizes, batch, length, self.dtype)
+        return self.mix.init_cache(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,

@@ -42,10 +42,10 @@ class SmallTiles(Softmax):
 
     kernel: str = "tiled"
 
-    def attend(self, *arguments: Any, **options: Any) -> Any:
+    def _attend(self, *arguments: Any) -> Any:
         small = Limits(side=16, scores=512, unit=4)
         with mock.patch("attention.kernels.tiled.tiled.limits", return_value=small):
-            return super().attend(*arguments, **options)
+            return super()._attend(*arguments)
 
 
 def alibi(random: Any, heads: int, q_len: int, k_len: int) -> Bias:

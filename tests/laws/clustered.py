@@ -24,13 +24,13 @@ class TwoHashes(Reformer):
         with mock.patch("attention.variants.clustered.reformer._COLUMNS", 2):
             return super().init(*arguments)
 
-    def attend(self, *arguments: Any, **options: Any) -> Any:
+    def _attend(self, *arguments: Any) -> Any:
         small = Limits(side=16, scores=1)
         with (
             mock.patch("attention.variants.clustered.bucketed.limits", return_value=small),
             mock.patch("attention.variants.clustered.reformer._COLUMNS", 2),
         ):
-            return super().attend(*arguments, **options)
+            return super()._attend(*arguments)
 
 
 def reformer(name: str, attend: Reformer, columns: int = 32, **options: Any) -> Case:

@@ -16,14 +16,14 @@ class SmallBlocks(Additive):
 
     queries: int = 64
 
-    def attend(self, *arguments: Any, **options: Any) -> Any:
+    def _attend(self, *arguments: Any) -> Any:
         small = Limits(side=16, scores=400, unit=4)
         with (
             mock.patch("attention.variants.dense.scored.limits", return_value=small),
             mock.patch("attention.variants.dense.scored._QUERIES", self.queries),
             mock.patch("attention.variants.dense.additive._TILE", 200),
         ):
-            return super().attend(*arguments, **options)
+            return super()._attend(*arguments)
 
 
 SCORES = [

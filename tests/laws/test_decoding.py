@@ -23,7 +23,7 @@ def start(drawn, batch, room=ROOM):
     if case.module is not None:
         layer = layer_of(case, sizes, dtype)
         return layer.apply(drawn.variables, batch, room, sizes.model_size, method="start")
-    return case.attend.start(
+    return case.attend.init_cache(
         drawn.variables["params"], drawn.variables["state"], sizes, batch, room, dtype
     )
 

@@ -88,11 +88,11 @@ KEYS: list[bytes] = []  # the rngs that attentions were given, as they run
 class Recording(Softmax):
     """Notes each rng that it is given."""
 
-    def attend(self, *arguments, rng=None, **options):
+    def _attend(self, params, state, inputs, rng):
         assert rng is not None
         jax.debug.callback(lambda data: KEYS.append(np.asarray(data).tobytes()),
                            jax.random.key_data(rng))  # fmt: skip
-        return super().attend(*arguments, rng=rng, **options)
+        return super()._attend(params, state, inputs, rng)
 
 
 @pytest.mark.slow

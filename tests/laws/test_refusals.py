@@ -9,44 +9,37 @@ import jax.numpy as jnp
 import pytest
 
 from attention import MultiHead
-from attention.masks import Causal, Window, as_mask
-from attention.protocols import Capabilities
-from attention.variants import Softmax
+from attention.kernels import attend_by_softmax
+from attention.kernels import softmax_attention as softmax_kernel
+from attention.masks import Causal, Window
+from attention.protocols import Attention, Capabilities
 from tests.laws.cases import CASES, Case
 from tests.laws.harness import draw, layer_of, qkv
 from tests.laws.masks import Setting
 from tests.reference.attention import softmax_attention
 
-NOTHING = Capabilities(causal="no", cross=False, bias=False, decoding="no")
+NOTHING = Capabilities()
 
 
 @dataclass(frozen=True)
-class Silent(Softmax):
-    """Declares nothing, and does everything."""
+class Refusing(Attention):
+    """Declares nothing, so that the base class refuses."""
 
     capabilities: ClassVar[Capabilities] = NOTHING
 
+    def _attend(self, params, state, inputs, rng):
+        return attend_by_softmax(inputs), state
+
 
 @dataclass(frozen=True)
-class Refusing(Silent):
-    """Declares nothing, and says so."""
+class Silent(Refusing):
+    """Declares nothing, and does everything."""
 
     def attend(self, params, state, q_BQHD, k_BKHD, v_BKHE, mask, *, bias=None, **options):
-        parts = (getattr(as_mask(mask), name, None) for name in ("left", "right"))
-        if any(isinstance(part, Causal) for part in (mask, *parts)):
-            refuse(self, "attend causally")
-        if q_BQHD.shape[1] != k_BKHD.shape[1]:
-            refuse(self, "attend across two sequences")
-        if bias is not None:
-            refuse(self, "add a bias to its scores")
-        return super().attend(params, state, q_BQHD, k_BKHD, v_BKHE, mask, **options)
+        return softmax_kernel(q_BQHD, k_BKHD, v_BKHE, mask, bias=bias), state
 
-    def start(self, params, state, sizes, batch, length, dtype):
-        refuse(self, "decode from a cache")
-
-
-def refuse(attend, request):
-    raise NotImplementedError(f"{type(attend).__name__} cannot {request}; use Softmax")
+    def init_cache(self, *arguments):
+        return {}
 
 
 def causal(case):
@@ -74,7 +67,7 @@ def decoding(case):
         layer.apply(drawn.variables, 2, 8, drawn.sizes.model_size, method="start")
     else:
         params, state = drawn.variables["params"], drawn.variables["state"]
-        case.attend.start(params, state, drawn.sizes, 2, 8, jnp.float32)
+        case.attend.init_cache(params, state, drawn.sizes, 2, 8, jnp.float32)
 
 
 def window(case):
@@ -83,7 +76,7 @@ def window(case):
 
 
 REFUSED = {
-    window: lambda capabilities: capabilities.masks == "plain",
+    window: lambda capabilities: capabilities.masks != "any",
     causal: lambda capabilities: capabilities.causal == "no",
     cross: lambda capabilities: not capabilities.cross,
     bias: lambda capabilities: not capabilities.bias,

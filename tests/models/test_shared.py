@@ -25,11 +25,11 @@ class Factored(Softmax):
         "exact", cross=True, bias=False, decoding="no"
     )
 
-    def init_shared(self, rng, sizes):
+    def params_shared(self, rng, sizes):
         return {"factor": WithAxes(1.0 + jax.random.uniform(rng, (sizes.heads,)), ("heads",))}
 
-    def attend(self, params, state, q, k, v, mask, **options):
-        out, _ = super().attend({}, {}, q, k, v, mask, **options)
+    def _attend(self, params, state, inputs, rng):
+        out, _ = super()._attend({}, {}, inputs, rng)
         return out * params["factor"][None, None, :, None], state
 
 

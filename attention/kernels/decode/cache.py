@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from attention.biases import Bias
 from attention.kernels.decode.step import step_attention
-from attention.masks import Causal, as_mask
+from attention.kernels.inputs import Inputs
+from attention.masks import Causal, Everything, Mask
 from attention.shapes import Sizes, Tree
 
 
@@ -41,40 +42,25 @@ def finite(v_BHKE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
     return jnp.where(seen_BHK[..., None], v_BHKE, 0)
 
 
-def extend(
-    cache: Tree,
-    q_BQHD: jax.Array,
-    k_BQHD: jax.Array,
-    v_BQHE: jax.Array,
-    mask: Any,
-    *,
-    bias: Any = None,
-) -> tuple[jax.Array, Tree]:
+def extend(cache: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
     """Appends Q positions to all that are kept, and attends from them causally, under a mask."""
+    q_BQHD, k_BQHD, v_BQHE, mask, bias, _ = inputs
     new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
     at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
     k_BHKD = written(cache["k_BHKD"], k_BQHD, at_BQ)
     v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
     k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
-    see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
+    see_BHQK = (Causal() & mask).at(at_BQ[:, None, :, None], k_pos)
     kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
-    if mask is not None:  # what stands in padding may not even be finite
+    if not isinstance(mask, Everything):  # what stands in padding may not even be finite
         v_BHKE = finite(v_BHKE, see_BHQK)
-    if isinstance(bias, Bias):
-        bias = bias.at(at_BQ[:, None, :, None], k_pos)
-    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias), kept
+    added = None if bias is None else bias.at(at_BQ[:, None, :, None], k_pos)
+    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=added), kept
 
 
-def extend_ring(
-    cache: Tree,
-    q_BQHD: jax.Array,
-    k_BQHD: jax.Array,
-    v_BQHE: jax.Array,
-    mask: Any,
-    *,
-    bias: Any = None,
-) -> tuple[jax.Array, Tree]:
+def extend_ring(cache: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
     """The same where the room is a ring of the latest positions; the mask shows nothing earlier."""
+    q_BQHD, k_BQHD, v_BQHE, mask, bias, _ = inputs
     new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
     q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
     pos_BK = jnp.concatenate([in_ring(cache["index_B"], width), q_pos_BQ], axis=1)
@@ -104,18 +90,15 @@ def over_positions(
     k_BHKD: jax.Array,
     v_BHKE: jax.Array,
     pos_BK: jax.Array,
-    mask: Any,
-    bias: Any,
+    mask: Mask,
+    bias: Bias | None,
 ) -> jax.Array:
     """Causal attention to keys that stand in any order, at ``pos_BK``; -1 is none."""
     q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
-    see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
+    see_BHQK = (Causal() & mask).at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
     v_BHKE = finite(v_BHKE, see_BHQK)
-    if isinstance(bias, Bias):
-        bias = bias.at(q_pos, k_pos)
-    elif bias is not None:
-        bias = jnp.take_along_axis(bias, k_pos, axis=3, mode="clip")
-    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=bias)
+    added = None if bias is None else bias.at(q_pos, k_pos)
+    return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=added)
 
 
 def in_ring(index_B: jax.Array, width: int) -> jax.Array:

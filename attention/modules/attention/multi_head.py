@@ -173,7 +173,7 @@ class MultiHead(nn.Module):
             return prefix_cache.empty(batch, length, model_size, self.dtype)
         sizes = self._sizes(model_size)
         params, state = self.own(sizes)
-        return self.attend.start(params, state, sizes, batch, length, self.dtype)
+        return self.attend.init_cache(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,

@@ -43,7 +43,7 @@ class Own(nn.Module):
 
 
 class Shared(nn.Module):
-    """Makes the parameters that an Attention shares over layers: see its ``init_shared``.
+    """Makes the parameters that an Attention shares over layers: see its ``params_shared``.
 
     A stack makes them once, and hands them to each layer; a layer by itself makes its own.
     """
@@ -53,7 +53,7 @@ class Shared(nn.Module):
     @nn.compact
     def __call__(self, sizes: Sizes) -> Tree:
         """The parameters as plain arrays, a dict that may be empty."""
-        make = self.attend.init_shared
+        make = self.attend.params_shared
         if not jax.eval_shape(lambda rng: _boxed(make(rng, sizes)), jax.random.key(0)):
             return {}
         return nn.meta.unbox(self.param("learned", lambda rng: _boxed(make(rng, sizes))))

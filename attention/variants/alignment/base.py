@@ -14,11 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels.rows import zero_padding
-from attention.masks import as_mask, plainly
+from attention.kernels import Inputs
 from attention.protocols import Capabilities, StatefulCrossAttention
 from attention.shapes import Sizes, Tree, accumulator
-from attention.variants.refusals import check_no_bias
 
 Step = Callable[[jax.Array, Tree], jax.Array]  # from an alignment, and what the next query brings
 
@@ -41,24 +39,13 @@ class AligningAttention(StatefulCrossAttention):
     ) -> tuple[Tree, Step]:
         """What each query brings, every leaf with [Q, B, H] first, and how an alignment goes on."""
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values for the queries of a whole sequence; ``rng`` given means training."""
-        check_no_bias(self, bias)
-        (batch, k_len, heads, _), dtype = k_BKHD.shape, accumulator(v_BKHE.dtype)
+        dtype = accumulator(inputs.v_BKHE.dtype)
+        batch, k_len, heads, _ = inputs.k_BKHD.shape
         alignment_BHK = jnp.broadcast_to(self.first(k_len), (batch, heads, k_len)).astype(dtype)
-        out_BQHE, _ = self._gathered(params, alignment_BHK, q_BQHD, k_BKHD, v_BKHE, mask, rng)
+        out_BQHE, _ = self._gathered(params, alignment_BHK, inputs, rng)
         return out_BQHE, state
 
     def start_cross(
@@ -73,32 +60,27 @@ class AligningAttention(StatefulCrossAttention):
         self,
         params: Tree,
         state: Tree,
-        carry: Tree,
+        alignment: Tree,
         q_BQHD: jax.Array,
         k_BKHD: jax.Array,
         v_BKHE: jax.Array,
-        mask: Any,
+        mask: Any = None,
     ) -> tuple[jax.Array, Tree]:
         """Gathers values for the next Q queries."""
-        out_BQHE, alignment_BHK = self._gathered(
-            params, carry["alignment_BHK"], q_BQHD, k_BKHD, v_BKHE, mask, None
-        )
+        inputs = self._read(q_BQHD, k_BKHD, v_BKHE, mask, None, None)
+        out_BQHE, alignment_BHK = self._gathered(params, alignment["alignment_BHK"], inputs, None)
         return out_BQHE, {"alignment_BHK": alignment_BHK}
 
     def _gathered(
         self,
         params: Tree,
         alignment_BHK: jax.Array,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
+        inputs: Inputs,
         rng: jax.Array | None,
     ) -> tuple[jax.Array, jax.Array]:
         """The outputs, and the last alignment; a query that is padding is passed over."""
-        said = plainly(self, mask, q_BQHD, k_BKHD)
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
-        brought, step = self.steps(params, q_BQHD, k_BKHD, said.k_real_BK, rng)
+        q_BQHD, k_BKHD, v_BKHE = inputs[:3]
+        brought, step = self.steps(params, q_BQHD, k_BKHD, inputs.k_real_BK, rng)
 
         @partial(jax.checkpoint, prevent_cse=False)
         def body(alignment_BHK: jax.Array, query: Tree) -> tuple[jax.Array, jax.Array]:
@@ -107,7 +89,7 @@ class AligningAttention(StatefulCrossAttention):
             new_BHK = step(alignment_BHK, of_query)
             return jnp.where(real_B11, new_BHK, alignment_BHK), jnp.where(real_B11, new_BHK, 0)
 
-        queries = brought, said.q_real_BQ.swapaxes(0, 1)
+        queries = brought, inputs.q_real_BQ.swapaxes(0, 1)
         alignment_BHK, w_QBHK = lax.scan(body, alignment_BHK, queries)
         out_BQHE = jnp.einsum(
             "QBHK,BKHE->BQHE",
@@ -124,7 +106,7 @@ def capabilities(*, time: str) -> Capabilities:
         cross=True,
         decoding="stateful",
         normalised=True,
-        masks="plain",
+        masks="padding and causal",
         time=time,
         memory="h·n²",
     )

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from attention.kernels import Inputs
 from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
-from attention.masks import plainly
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, check_one_sequence, unit
-from attention.variants import refusals
+from attention.shapes import Sizes, Tree, unit
 from attention.variants.clustered.bucketed import bucketed_attention
 
 _COLUMNS = 32  # of a rotation, where the number of buckets follows the length
@@ -73,7 +72,7 @@ class Reformer(Attention):
         causal="values only",
         decoding="recompute",
         projections="shared",
-        masks="plain",
+        masks="padding and causal",
         time="n·c·d",
         memory="n·d",
     )
@@ -91,38 +90,13 @@ class Reformer(Attention):
         rotations_HNDR = self._drawn(rng, sizes.heads, sizes.size)
         return {}, {"rotations": WithAxes(rotations_HNDR, ("heads", None, "head_size", None))}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (fresh rotations).
-
-        ``k_BKHD`` are the queries again, and choose no buckets of their own.
-        """
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        refusals.check_no_bias(self, bias)
-        said = plainly(self, mask, q_BQHD, k_BKHD)
-        heads, size = q_BQHD.shape[2:]
+        q_BTHD, k_BTHD, v_BTHE = inputs[:3]
+        q_real_BT, k_real_BT, causal = inputs.q_real_BQ, inputs.k_real_BK, inputs.causal
+        heads, size = q_BTHD.shape[2:]
         rotations_HNDR = state["rotations"] if rng is None else self._drawn(rng, heads, size)
-        real_BT = said.q_real_BQ | said.k_real_BK
-        q_BTHD, k_BTHD, v_BTHE = (
-            jnp.where(which_BT[:, :, None, None], x, 0)  # before the first product
-            for which_BT, x in (
-                (real_BT, q_BQHD),
-                (said.k_real_BK, k_BKHD),
-                (said.k_real_BK, v_BKHE),
-            )
-        )
 
         def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
             batch, length, heads, _ = q.shape
@@ -138,14 +112,14 @@ class Reformer(Attention):
                 buckets=buckets,
                 chunk=self.chunk,
                 scale=self.scale or 1.0 / math.sqrt(q.shape[-1]),
-                causal=said.causal,
+                causal=causal,
             )
             return from_rows(out_RTE.astype(v.dtype), heads, length)
 
         flat_1HXR = rotations_HNDR.reshape(1, heads, -1, rotations_HNDR.shape[-1])
-        extras = real_BT, said.k_real_BK, flat_1HXR
+        extras = q_real_BT | k_real_BT, k_real_BT, flat_1HXR
         out_BTHE = over_mesh(compute, q_BTHD, k_BTHD, v_BTHE, extras)
-        return jnp.where(said.q_real_BQ[:, :, None, None], out_BTHE, 0), state
+        return jnp.where(q_real_BT[:, :, None, None], out_BTHE, 0), state
 
     def _drawn(self, rng: jax.Array, heads: int, size: int) -> jax.Array:
         """Rotations R of all rounds: columns for half the buckets, or for two hashes of them."""

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels import softmax_attention
+from attention.kernels import Inputs, softmax_attention
 from attention.kernels.rows import from_rows, spread, to_rows
 from attention.kernels.sharded import over_mesh
-from attention.masks import Causal, Everything, Plain, Valid, Window, as_mask, plainly
+from attention.masks import Causal, Everything, Valid, Window
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, accumulator, check_one_sequence, unit
-from attention.variants import refusals
+from attention.shapes import Sizes, Tree, accumulator, unit
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Routing(Attention):
             causal="values only" if self.shared else "no",
             decoding="recompute" if self.shared else "no",
             projections="shared" if self.shared else "apart",
-            masks="plain",
+            masks="padding and causal",
             time="n·k·d + n²·d/k",
             memory="n·(d + h·k)",
             otherwise="" if self.shared else "with shared=True it is causal",
@@ -104,52 +103,29 @@ class Routing(Attention):
         centroids_HND = _normalised(jax.random.normal(rng, shape, jnp.float32))
         return {}, {"centroids": WithAxes(centroids_HND, ("heads", None, "head_size"))}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training: the state returned has moved."""
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        refusals.check_no_bias(self, bias)
-        said, mask = plainly(self, mask, q_BQHD, k_BKHD), as_mask(mask)
-        asking_BT, asked_BT = said.q_real_BQ, said.k_real_BK
-        if self.shared:  # one list of tokens, of all that are anything
-            asking_BT |= asked_BT
-        q_BTHD, k_BTHD, v_BTHE = (
-            jnp.where(real_BT[:, :, None, None], x, 0)  # before the first product
-            for real_BT, x in ((asking_BT, q_BQHD), (asked_BT, k_BKHD), (asked_BT, v_BKHE))
-        )
+        q_BTHD, k_BTHD, v_BTHE = inputs[:3]
         first = self.local_heads
         q, k, v = (x[:, :, first:] for x in (q_BTHD, k_BTHD, v_BTHE))
         centroids_HND = lax.stop_gradient(state["centroids"])
-        out_BTHE = self._routed(centroids_HND, q, k, v, said)
+        routed = inputs._replace(q_BQHD=q, k_BKHD=k, v_BKHE=v)
+        out_BTHE = self._routed(centroids_HND, routed)
         if first:
-            near = mask & Window(self.left, self.right)
+            near = inputs.mask & Window(self.left, self.right)
             local_BTHE = softmax_attention(
                 q_BTHD[:, :, :first], k_BTHD[:, :, :first], v_BTHE[:, :, :first], near
             )
             out_BTHE = jnp.concatenate([local_BTHE, out_BTHE], axis=2)
         if rng is not None:
-            state = {"centroids": self._moved(centroids_HND, q, k, said)}
+            state = {"centroids": self._moved(centroids_HND, routed)}
         return out_BTHE, state
 
     def _routed(
         self,
         centroids_HND: jax.Array,
-        q_BTHD: jax.Array,
-        k_BTHD: jax.Array,
-        v_BTHE: jax.Array,
-        said: Plain,
+        inputs: Inputs,
     ) -> jax.Array:
         """Attention within clusters."""
 
@@ -173,13 +149,13 @@ class Routing(Attention):
                 q_XWD[:, :, None],
                 k_XWD[:, :, None],
                 _gathered(v_RTE, k_at_RNW)[:, :, None],
-                Valid(q_valid_XW, k_valid_XW) & (Causal() if said.causal else Everything()),
+                Valid(q_valid_XW, k_valid_XW) & (Causal() if inputs.causal else Everything()),
                 scale=self.scale or 1.0 / math.sqrt(size),
             )[:, :, 0]
             return from_rows(_mean(out_XWE, q_at_RNW, length), heads, length)
 
-        extras = said.q_real_BQ, said.k_real_BK, centroids_HND[None]
-        return over_mesh(compute, q_BTHD, k_BTHD, v_BTHE, extras)
+        extras = inputs.q_real_BQ, inputs.k_real_BK, centroids_HND[None]
+        return over_mesh(compute, *inputs[:3], extras)
 
     def _members(self, centroids_RND: jax.Array, x_RTD: jax.Array, real_RT: jax.Array) -> jax.Array:
         """The positions of each cluster's tokens, ascending, int32 [R, N, W]; T is none."""
@@ -193,11 +169,9 @@ class Routing(Attention):
         here_R11 = jnp.minimum(here_R, tokens_R)[:, None, None]
         return jnp.sort(jnp.where(jnp.arange(most)[None, None] < here_R11, at_RNW, length), axis=2)
 
-    def _moved(
-        self, centroids_HND: jax.Array, q_BTHD: jax.Array, k_BTHD: jax.Array, said: Plain
-    ) -> jax.Array:
+    def _moved(self, centroids_HND: jax.Array, inputs: Inputs) -> jax.Array:
         """The centroids after a step; sums are over the whole batch."""
-        sides = [(q_BTHD, said.q_real_BQ), (k_BTHD, said.k_real_BK)]
+        sides = [(inputs.q_BQHD, inputs.q_real_BQ), (inputs.k_BKHD, inputs.k_real_BK)]
         total_HND, count_HN = jnp.zeros_like(centroids_HND), jnp.zeros(centroids_HND.shape[:2])
         for x_BTHD, real_BT in sides[: 1 if self.shared else 2]:
             x_BTHD = lax.stop_gradient(_normalised(x_BTHD)).astype(jnp.float32)

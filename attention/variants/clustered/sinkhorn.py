@@ -11,13 +11,11 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import softmax_attention
-from attention.kernels.rows import zero_padding
-from attention.masks import Mask, Valid, Window, as_mask, plainly
+from attention.kernels import Inputs, softmax_attention
+from attention.masks import Mask, Valid, Window
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, accumulator, check_one_sequence
-from attention.variants import refusals
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.clustered.sinkhorn_balance import balanced
 
 
@@ -89,7 +87,7 @@ class Sinkhorn(Attention):
             decoding="no" if self.cut else "recompute",
             needs_x=True,
             fixed_length=True,
-            masks="plain",
+            masks="padding and causal",
             time="c·n·d" if self.cut else "n·c·d + n²·d/c",
             memory="n·d",
             otherwise="without a cut, cut=0, it is causal" if self.cut else "",
@@ -107,46 +105,27 @@ class Sinkhorn(Attention):
             "bias": WithAxes(jnp.zeros(shape[1:]), ("heads", None)),
         }, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (noise on the scores, dropout)."""
-        self._check(q_BQHD, k_BKHD, v_BKHE, bias)
-        if x_BTM is None:
-            raise ValueError("Sinkhorn: x_BTM is missing; its sorting network needs the layer's x")
-        if x_BTM.shape[:2] != q_BQHD.shape[:2]:
-            raise ValueError(
-                f"Sinkhorn: x_BTM has shape {x_BTM.shape}; it needs q's batch and length, "
-                f"{q_BQHD.shape[:2]}"
-            )
-        said, length = plainly(self, mask, q_BQHD, k_BKHD), q_BQHD.shape[1]
+        causal, length = inputs.causal, inputs.q_BQHD.shape[1]
+        q_real_BT, k_real_BT = inputs.q_real_BQ, inputs.k_real_BK
         rngs = (None, None) if rng is None else jax.random.split(rng)
-        real_BNC, x_BNCM = self._cut(said.k_real_BK), self._cut(x_BTM)
-        sort_BHNJ = self._sorting(params, x_BNCM, real_BNC, said.causal, rngs[0])
-        q, k, v = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
-        k_BNCHD, v_BNCHE = self._cut(k), self._cut(v)
-        seen_BNC = _slots(real_BNC, said.causal)
+        real_BNC, x_BNCM = self._cut(k_real_BT), self._cut(inputs.x_BTM)
+        sort_BHNJ = self._sorting(params, x_BNCM, real_BNC, causal, rngs[0])
+        q, k_BNCHD, v_BNCHE = inputs.q_BQHD, self._cut(inputs.k_BKHD), self._cut(inputs.v_BKHE)
+        seen_BNC = _slots(real_BNC, causal)
         attend = partial(softmax_attention, dropout_rate=self.dropout_rate, rng=rngs[1])
         if self.cut:
             sort_BHNJ, seen_BNC = _first(self.cut, sort_BHNJ, seen_BNC, real_BNC)
             k_BLHD, v_BLHE = (_merged(_moved(sort_BHNJ, x), 1) for x in (k_BNCHD, v_BNCHE))
-            whole = Valid(said.q_real_BQ, _merged(seen_BNC, 1))
+            whole = Valid(q_real_BT, _merged(seen_BNC, 1))
             return attend(q, k_BLHD, v_BLHE, whole), state
         near: Mask = Valid(
-            _merged(self._cut(said.q_real_BQ), 0),
+            _merged(self._cut(q_real_BT), 0),
             _merged(jnp.concatenate([seen_BNC, real_BNC], axis=2), 0),
         )
-        if said.causal:  # keys are the block that was sorted here, all of it, and then the own
+        if causal:  # keys are the block that was sorted here, all of it, and then the own
             near &= Window(2 * self.block, self.block)
         k_ZLHD, v_ZLHE = (
             _merged(jnp.concatenate([_moved(sort_BHNJ, x), x], axis=2), 0)
@@ -191,15 +170,10 @@ class Sinkhorn(Attention):
         x_BTX = jnp.pad(x_BTX, ((0, 0), (0, missing), *[(0, 0)] * len(rest)))
         return x_BTX.reshape(batch, -1, self.block, *rest)
 
-    def _check(self, q_BQHD: Any, k_BKHD: Any, v_BKHE: Any, bias: Any) -> None:
-        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        refusals.check_no_bias(self, bias)
-        length = q_BQHD.shape[1]
-        if self._blocks(length) > self._blocks(self.length):
-            raise ValueError(
-                f"Sinkhorn(length={self.length}): got {length} tokens; set length={length} or more"
-            )
+    @property
+    def longest(self) -> int:
+        """As many as whole blocks hold."""
+        return self._blocks(self.length) * self.block
 
 
 def _slots(real_BNC: jax.Array, causal: bool) -> jax.Array:

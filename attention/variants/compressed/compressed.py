@@ -13,25 +13,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels import softmax_attention
+from attention.kernels import Inputs, softmax_attention
 from attention.kernels.decode import cache as cache_of_heads
 from attention.kernels.decode.step import step_attention
-from attention.kernels.rows import zero_padding
+from attention.kernels.inputs import real_at
 from attention.masks import (
     Causal,
     Completed,
     Everything,
     Mask,
     Valid,
-    as_mask,
     conjuncts,
-    plainly,
-    plainly_at,
 )
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
-from attention.variants import refusals
 
 _INIT = jax.nn.initializers.lecun_normal(in_axis=(1, 2), out_axis=3, batch_axis=0)
 
@@ -79,7 +75,7 @@ class Compressed(Attention):
         causal="exact",
         cross=True,
         decoding="cached",
-        masks="plain",
+        masks="padding and causal",
         time="n²·d/s",
         memory="n·d",
         attends_globally="all",
@@ -104,63 +100,39 @@ class Compressed(Attention):
             for (name, size), own in zip(ends.items(), jax.random.split(rng), strict=True)
         }, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        refusals.check_no_bias(self, bias)
-        own, mask = self._own_mask(mask, q_BQHD, k_BKHD), as_mask(mask)
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
-        k_BNHD = self._convolved(k_BKHD, params["keys"])
-        v_BNHE = self._convolved(v_BKHE, params["values"])
+        k_BNHD = self._convolved(inputs.k_BKHD, params["keys"])
+        v_BNHE = self._convolved(inputs.v_BKHE, params["values"])
+        mask = self._mask_of_made(inputs)
         out_BQHE = softmax_attention(
-            q_BQHD, k_BNHD, v_BNHE, own, dropout_rate=self.dropout_rate, rng=rng
+            inputs.q_BQHD, k_BNHD, v_BNHE, mask, dropout_rate=self.dropout_rate, rng=rng
         )
         return out_BQHE, state
 
-    def gather(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
+    def _gather(self, params: Tree, state: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
         """Values weighed by how much they move an output: the derivative's Frobenius norm.
 
         In ``attend`` channels mix, and no single number weighs a value. All Q·K norms are made.
         """
-        own, mask = self._own_mask(mask, q_BQHD, k_BKHD), as_mask(mask)
+        q_BQHD, k_BKHD, v_BKHE = inputs[:3]
         eye_BKHK = jnp.eye(k_BKHD.shape[1], dtype=v_BKHE.dtype)[None, :, None]
+        eye_BKHK = jnp.where(inputs.k_real_BK[:, :, None, None], eye_BKHK, 0)
         eye_BKHK = jnp.broadcast_to(eye_BKHK, (*k_BKHD.shape[:3], k_BKHD.shape[1]))
-        q_BQHD, k_BKHD, eye_BKHK = zero_padding(q_BQHD, k_BKHD, eye_BKHK, mask)
         # Of any sum of a head's kernels, weighed, the norm is that of X numbers, at most C.
         w_HCP = params["values"].reshape(*params["values"].shape[:2], -1)
         # One head after another: a batch may wait for ever, see variants.mixers.recurrence.
         w_HXC = lax.map(partial(jnp.linalg.qr, mode="r"), w_HCP.mT)
         v_BNHXK = jnp.einsum("BNCHK,HXC->BNHXK", self._windows(eye_BKHK), w_HXC)
         v_BNHP = v_BNHXK.reshape(*v_BNHXK.shape[:3], -1)
-        out_BQHP = softmax_attention(q_BQHD, self._convolved(k_BKHD, params["keys"]), v_BNHP, own)
+        k_BNHD = self._convolved(k_BKHD, params["keys"])
+        out_BQHP = softmax_attention(q_BQHD, k_BNHD, v_BNHP, self._mask_of_made(inputs))
         out_BQHXK = out_BQHP.reshape(*out_BQHP.shape[:3], *v_BNHXK.shape[3:])
         norm_BQHK = jnp.linalg.norm(out_BQHXK, axis=3).astype(v_BKHE.dtype)
         return jnp.einsum("BQHK,BKHE->BQHE", norm_BQHK, v_BKHE), state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """Room for the keys and values of ``length`` positions, and which have a real token.
@@ -173,24 +145,13 @@ class Compressed(Attention):
         cache = cache_of_heads.empty(sizes, batch, keys, accumulator(dtype))
         return cache | {"real_BN": jnp.zeros((batch, keys), bool)}
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Adds Q positions to the keys and values that they are in, and attends, causally."""
-        refusals.check_no_bias(self, bias)
+        q_BQHD, k_BQHD, v_BQHE = inputs[:3]
         (batch, new), keys = q_BQHD.shape[:2], cache["real_BN"].shape[1]
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
-        real_BQ = plainly_at(self, mask, at_BQ)
+        real_BQ = real_at(inputs.mask, at_BQ)
         first_BQC = at_BQ[..., None] - jnp.arange(self.kernel)[None, None]
         is_in_BQC = real_BQ[..., None] & (first_BQC >= 0) & (first_BQC % self.stride == 0)
         n_BQC = jnp.where(is_in_BQC, first_BQC // self.stride, keys)  # beyond the last: dropped
@@ -216,13 +177,12 @@ class Compressed(Attention):
         )
         return step_attention(q_BQHD, k_BHND, v_BHNE, see_BHQN), kept
 
-    def _own_mask(self, mask: Any, q_BQHD: jax.Array, k_BKHD: jax.Array) -> Mask:
+    def _mask_of_made(self, inputs: Inputs) -> Mask:
         """Which queries see which of the keys that are made."""
-        said = plainly(self, mask, q_BQHD, k_BKHD)
-        own = Completed(self.kernel, self.stride) if said.causal else Everything()
-        if all(isinstance(part, Causal) for part in conjuncts(as_mask(mask))):
-            return own
-        return own & Valid(said.q_real_BQ, self._windows(said.k_real_BK).any(axis=2))
+        mask = Completed(self.kernel, self.stride) if inputs.causal else Everything()
+        if all(isinstance(part, Causal) for part in conjuncts(inputs.mask)):
+            return mask
+        return mask & Valid(inputs.q_real_BQ, self._windows(inputs.k_real_BK).any(axis=2))
 
     def _convolved(self, x_BKHD: jax.Array, w_HCDF: jax.Array) -> jax.Array:
         y_BNHF = _product("BNCHD,HCDF->BNHF", self._windows(x_BKHD), w_HCDF)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import softmax_attention
-from attention.kernels.rows import zero_padding
-from attention.masks import as_mask, plainly
+from attention.kernels import Inputs, softmax_attention
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
-from attention.variants import refusals
 
 SHARING = ("none", "heads", "keys_values", "layers")
 
@@ -60,7 +57,7 @@ class Linformer(Attention):
     capabilities: ClassVar[Capabilities] = Capabilities(
         cross=True,
         fixed_length=True,
-        masks="plain",
+        masks="padding and causal",
         time="n·r·d",
         memory="n·d",
         attends_globally="all",
@@ -81,41 +78,21 @@ class Linformer(Attention):
         """E as "keys" and F as "values", [H, R, L] or, shared, [R, L]; nothing for "layers"."""
         return ({} if self.sharing == "layers" else self._projections(rng, sizes)), {}
 
-    def init_shared(self, rng: jax.Array, sizes: Sizes) -> Tree:
+    def params_shared(self, rng: jax.Array, sizes: Sizes) -> Tree:
         """What all layers share, to be merged into the parameters of each: E for "layers"."""
         return self._projections(rng, sizes) if self.sharing == "layers" else {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        refusals.check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        refusals.check_no_bias(self, bias)
-        k_len = k_BKHD.shape[1]
-        if k_len > self.length:
-            raise ValueError(
-                f"Linformer(length={self.length}): got {k_len} keys; set length={k_len} or more"
-            )
-        q_real_BQ = plainly(self, mask, q_BQHD, k_BKHD).q_real_BQ
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
         out_BQHE = softmax_attention(
-            q_BQHD,
-            _projected(params["keys"], k_BKHD),
-            _projected(params.get("values", params["keys"]), v_BKHE),
+            inputs.q_BQHD,
+            _projected(params["keys"], inputs.k_BKHD),
+            _projected(params.get("values", params["keys"]), inputs.v_BKHE),
             dropout_rate=self.dropout_rate,
             rng=rng,
         )
-        return jnp.where(q_real_BQ[:, :, None, None], out_BQHE, 0), state
+        return jnp.where(inputs.q_real_BQ[:, :, None, None], out_BQHE, 0), state
 
     def _projections(self, rng: jax.Array, sizes: Sizes) -> Tree:
         """Normal, of variance 1/R as in theorem 1: on average EᵀE = 1, so that products stay."""

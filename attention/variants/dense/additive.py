@@ -12,16 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels import checked
+from attention.kernels import Inputs
 from attention.kernels.decode import cache as cache_of_heads
 from attention.kernels.reference import masked_softmax
-from attention.kernels.rows import zero_padding
-from attention.masks import as_mask
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.dense import scored
-from attention.variants.refusals import check_own_heads
 
 # Of each head by itself, [H, ins, outs].
 GLOROT = jax.nn.initializers.variance_scaling(
@@ -77,72 +74,44 @@ class Additive(Attention):
             params[name] = WithAxes(GLOROT(own, (sizes.heads, sizes.size, hidden)), axes)
         return params, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        mask, bias = checked(q_BQHD, k_BKHD, v_BKHE, mask, bias)
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
+        w_1H1R = params["score"][None, :, None]
         out_BQHE = scored.scored_attention(
             tanh_score,
             masked_softmax,
-            to_hidden(q_BQHD, params["query"]),
-            to_hidden(k_BKHD, params["key"]),
-            v_BKHE,
-            mask,
-            own=_own(params),
-            bias=bias,
+            _hidden(params, inputs),
+            score_params=w_1H1R,
             dropout_rate=self.dropout_rate,
             rng=rng,
         )
         return out_BQHE, state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """Room for ``length`` keys, as W_k k, and values."""
         hidden = replace(sizes, size=self.hidden or sizes.size)
         return cache_of_heads.empty(hidden, batch, length, dtype)
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Appends Q positions to the cache and attends from them, causally."""
-        q_BQHR, k_BQHR = to_hidden(q_BQHD, params["query"]), to_hidden(k_BQHD, params["key"])
-        own = _own(params)
-        return scored.extend(
-            tanh_score, masked_softmax, cache, q_BQHR, k_BQHR, v_BQHE, mask, own=own, bias=bias
-        )
+        w_1H1R = params["score"][None, :, None]
+        hidden = _hidden(params, inputs)
+        return scored.extend(tanh_score, masked_softmax, cache, hidden, score_params=w_1H1R)
+
+
+def _hidden(params: Tree, inputs: Inputs) -> Inputs:
+    """The inputs with W_q q and W_k k."""
+    q_BQHR = to_hidden(inputs.q_BQHD, params["query"])
+    return inputs._replace(q_BQHD=q_BQHR, k_BKHD=to_hidden(inputs.k_BKHD, params["key"]))
 
 
 def to_hidden(x_BTHD: jax.Array, w_HDR: jax.Array) -> jax.Array:
     """W x in each head, [B, T, H, R]."""
     return jnp.einsum("BTHD,HDR->BTHR", x_BTHD, w_HDR.astype(x_BTHD.dtype))
-
-
-def _own(params: Tree) -> jax.Array:
-    return params["score"][None, :, None]
 
 
 def tanh_score(q_BHQR: jax.Array, k_BHKR: jax.Array, w_1H1R: jax.Array) -> jax.Array:

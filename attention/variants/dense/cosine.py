@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import checked, softmax_attention
-from attention.kernels.decode import cache as cache_of_heads
-from attention.kernels.rows import zero_padding
-from attention.masks import as_mask
-from attention.protocols import Attention, Capabilities, WithAxes
+from attention.kernels import Inputs
+from attention.protocols import WithAxes
 from attention.shapes import Sizes, Tree, accumulator, unit
+from attention.variants.dense.base import DotProductAttention
 
 
 @dataclass(frozen=True)
-class Cosine(Attention):
+class Cosine(DotProductAttention):
     """softmax(g q̂ k̂ᵀ) v, q̂ = q / |q| and k̂ = k / |k| (section 2, QKNorm), with a learned g.
 
     The paper has one g a layer, which begins at log2(L² - L) for sentences of L tokens; here every
@@ -42,18 +40,6 @@ class Cosine(Attention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        normalised=True,
-        time="n²·d",
-        memory="n·d",
-        attends_globally="all",
-    )
-
     def __post_init__(self) -> None:
         if not 0.0 <= self.scale < math.inf:
             raise ValueError(f"Cosine(scale={self.scale!r}): needs a number of at least 0")
@@ -63,61 +49,10 @@ class Cosine(Attention):
         scale = self.scale or math.log2(64**2 - 64)
         return {"scale": WithAxes(jnp.full((sizes.heads,), scale), ("heads",))}, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        mask, bias = checked(q_BQHD, k_BKHD, v_BKHE, mask, bias)
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
-        out_BQHE = softmax_attention(
-            _scaled(q_BQHD, params["scale"]),
-            unit(k_BKHD),
-            v_BKHE,
-            mask,
-            bias=bias,
-            scale=1.0,
-            dropout_rate=self.dropout_rate,
-            rng=rng,
-            kernel=self.kernel,
-        )
-        return out_BQHE, state
-
-    def start(
-        self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
-    ) -> Tree:
-        """An empty cache for ``length`` positions; every leaf has the batch axis first."""
-        return cache_of_heads.empty(sizes, batch, length, dtype)
-
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Appends Q positions to the cache, keys as k̂, and attends from them, causally."""
-        # A cached step divides by sqrt(D).
-        q_BQHD = _scaled(q_BQHD, params["scale"] * math.sqrt(q_BQHD.shape[-1]))
-        return cache_of_heads.extend(cache, q_BQHD, unit(k_BQHD), v_BQHE, mask, bias=bias)
-
-
-def _scaled(x_BTHD: jax.Array, scale_H: jax.Array) -> jax.Array:
-    """x / |x| times the scale, in x's dtype."""
-    x = unit(x_BTHD.astype(accumulator(x_BTHD.dtype)))
-    return (x * scale_H.astype(x.dtype)[None, None, :, None]).astype(x_BTHD.dtype)
+    def transformed(self, params: Tree, inputs: Inputs) -> Inputs:
+        """g q̂ sqrt(D), as what follows divides by sqrt(D), and k̂."""
+        q_BQHD, k_BKHD = inputs.q_BQHD, inputs.k_BKHD
+        q = unit(q_BQHD.astype(accumulator(q_BQHD.dtype)))
+        scale_H1 = (params["scale"] * math.sqrt(q.shape[-1])).astype(q.dtype)[:, None]
+        q_BQHD = (q * scale_H1[None, None]).astype(q_BQHD.dtype)
+        return inputs._replace(q_BQHD=q_BQHD, k_BKHD=unit(k_BKHD))

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from attention.kernels import Inputs
 from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Attention, Capabilities
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.dense import scored
-from attention.variants.refusals import check_own_heads
 
 
 @dataclass(frozen=True)
@@ -47,58 +47,27 @@ class ReLU(Attention):
         attends_globally="all",
     )
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
         out_BQHE = scored.scored_attention(
-            _score,
-            _weights,
-            q_BQHD,
-            k_BKHD,
-            v_BKHE,
-            mask,
-            bias=bias,
-            dropout_rate=self.dropout_rate,
-            rng=rng,
+            _score, _weights, inputs, dropout_rate=self.dropout_rate, rng=rng
         )
         return out_BQHE, state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """Room for ``length`` keys and values."""
         return cache_of_heads.empty(sizes, batch, length, dtype)
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Appends Q positions to the cache and attends from them, causally."""
-        return scored.extend(_score, _weights, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias)
+        return scored.extend(_score, _weights, cache, inputs)
 
 
-def _score(q_BHQD: jax.Array, k_BHKD: jax.Array, own: Tree) -> jax.Array:
+def _score(q_BHQD: jax.Array, k_BHKD: jax.Array, score_params: Tree) -> jax.Array:
     dtype = accumulator(jnp.result_type(q_BHQD, k_BHKD))
     s_BHQK = jnp.einsum("BHQD,BHKD->BHQK", q_BHQD, k_BHKD, preferred_element_type=dtype)
     return s_BHQK / math.sqrt(q_BHQD.shape[-1])

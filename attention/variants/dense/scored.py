@@ -14,19 +14,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.biases import Bias
-from attention.kernels import checked
+from attention.kernels import Inputs
 from attention.kernels.decode.cache import finite, written
 from attention.kernels.dropped import check_rate, draw
-from attention.kernels.rows import from_rows, lined_up, pick, zero_padding
+from attention.kernels.rows import from_rows, lined_up, pick
 from attention.kernels.sharded import over_mesh
 from attention.kernels.tiled.plan import limits
 from attention.kernels.tiled.tiles import Extras
-from attention.masks import Causal, as_mask
+from attention.masks import Causal
 from attention.shapes import Tree, accumulator
 
-# score(q_BHQX, k_BHKX, own) -> s_BHQK, at least float32; ``own`` has arrays of four axes, the heads
-# second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
+# score(q_BHQX, k_BHKX, score_params) -> s_BHQK, at least float32; arrays of ``score_params`` have
+# four axes, the heads second. weights(s_BHQK, see_BHQK) -> w_BHQK, zero where nothing is seen.
 Score = Callable[[jax.Array, jax.Array, Tree], jax.Array]
 Weights = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -36,13 +35,9 @@ _QUERIES = 64  # in a block, at least, unless a row alone leaves room for fewer
 def scored_attention(
     score: Score,
     weights: Weights,
-    q_BQHX: jax.Array,
-    k_BKHX: jax.Array,
-    v_BKHE: jax.Array,
-    mask: Any,
+    inputs: Inputs,
     *,
-    own: Tree = None,
-    bias: Any = None,
+    score_params: Tree = None,
     dropout_rate: float = 0.0,
     rng: jax.Array | None = None,
 ) -> jax.Array:
@@ -50,22 +45,19 @@ def scored_attention(
 
     Args:
       score, weights: see ``Score`` and ``Weights``.
-      q_BQHX, k_BKHX, v_BKHE: queries, keys and values; padding in them may be anything.
-      mask: who may look at whom.
-      own: what the score needs beside them.
-      bias: added to the scores: a Bias, or an array broadcastable to [B, H, Q, K].
+      inputs: queries and keys of any features, values, mask and bias.
+      score_params: what the score needs beside them.
       dropout_rate: share of weights dropped where there is an rng, in [0, 1).
       rng: a typed key; given means training.
 
     Returns:
       out_BQHE in v's dtype; a query that sees nothing gets zeros.
     """
-    mask, bias = checked(q_BQHX, k_BKHX, v_BKHE, as_mask(mask), bias)
+    q_BQHX, k_BKHX, v_BKHE, mask, bias, _ = inputs
     check_rate(dropout_rate)
     (batch, q_len, heads, _), k_len = q_BQHX.shape, k_BKHX.shape[1]
     if 0 in (batch, q_len, k_len):  # nothing to see, or to see it
         return jnp.zeros((batch, q_len, heads, v_BKHE.shape[3]), v_BKHE.dtype)
-    q_BQHX, k_BKHX, v_BKHE = zero_padding(q_BQHX, k_BKHX, v_BKHE, mask)
     dropped = None
     if rng is not None and dropout_rate > 0.0:
         dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len))
@@ -73,7 +65,7 @@ def scored_attention(
     in_turn = block < min(_QUERIES, q_len)
     block = max(1, min(q_len, limits().scores // k_len if in_turn else block))
     padded = -(-q_len // block) * block
-    extras = lined_up(Extras(mask, bias, dropped), padded, k_len), own
+    extras = lined_up(Extras(mask, bias, dropped), padded, k_len), score_params
     q_BQHX = jnp.pad(q_BQHX, ((0, 0), (0, padded - q_len), (0, 0), (0, 0)))
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
@@ -107,12 +99,12 @@ def _by_blocks(
     extras: tuple[Extras, Tree],
 ) -> jax.Array:
     """The output [B, H, Q, E], a block of queries at a time, of which there are whole blocks."""
-    (mask, bias, dropped), own = extras
+    (mask, bias, dropped), score_params = extras
     k_len, dtype = k_BHKX.shape[2], accumulator(jnp.result_type(q_BHQX, k_BHKX, v_BHKE))
 
     @jax.checkpoint
     def of_block(q_BHCX: jax.Array, k_BHKX: jax.Array, v_BHKE: jax.Array, first: Any) -> Any:
-        s_BHCK = score(q_BHCX, k_BHKX, own).astype(dtype)
+        s_BHCK = score(q_BHCX, k_BHKX, score_params).astype(dtype)
         if bias is not None:
             s_BHCK += bias.tile(first, 0, block, k_len).astype(dtype)
         see = jnp.broadcast_to(mask.tile(first, 0, block, k_len), s_BHCK.shape)
@@ -137,25 +129,22 @@ def extend(
     score: Score,
     weights: Weights,
     cache: Tree,
-    q_BQHX: jax.Array,
-    k_BQHX: jax.Array,
-    v_BQHE: jax.Array,
-    mask: Any,
+    inputs: Inputs,
     *,
-    own: Tree = None,
-    bias: Any = None,
+    score_params: Tree = None,
 ) -> tuple[jax.Array, Tree]:
     """Appends Q positions to a cache of all, and attends from them causally, under a mask."""
+    q_BQHX, k_BQHX, v_BQHE, mask, bias, _ = inputs
     new, length = q_BQHX.shape[1], cache["k_BHKD"].shape[2]
     at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
     k_BHKX = written(cache["k_BHKD"], k_BQHX, at_BQ)
     v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
     kept = {"k_BHKD": k_BHKX, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
     q_pos, k_pos = at_BQ[:, None, :, None], jnp.arange(length)[None, None, None, :]
-    s_BHQK = score(q_BQHX.swapaxes(1, 2), k_BHKX, own)
+    s_BHQK = score(q_BQHX.swapaxes(1, 2), k_BHKX, score_params)
     if bias is not None:
-        s_BHQK += (bias.at(q_pos, k_pos) if isinstance(bias, Bias) else bias).astype(s_BHQK.dtype)
-    see_BHQK = (Causal() & as_mask(mask)).at(q_pos, k_pos)
+        s_BHQK += bias.at(q_pos, k_pos).astype(s_BHQK.dtype)
+    see_BHQK = (Causal() & mask).at(q_pos, k_pos)
     w_BHQK = weights(s_BHQK, jnp.broadcast_to(see_BHQK, s_BHQK.shape))
     v_BHKE = finite(v_BHKE, see_BHQK)
     out_BQHE = jnp.einsum(

@@ -11,16 +11,14 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import checked, softmax_attention
+from attention.kernels import Inputs, softmax_attention
 from attention.kernels.dropped import draw
-from attention.kernels.rows import lined_up, zero_padding
+from attention.kernels.rows import lined_up
 from attention.kernels.sharded import over_mesh
-from attention.masks import And, Edges, Everything, Mask, Window, as_mask, conjuncts
+from attention.masks import And, Edges, Everything, Mask, Window, conjuncts
 from attention.protocols import Attention, Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, accumulator, check_one_sequence
+from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.graph import edges as over_edges
-from attention.variants.patterns import base as pattern
-from attention.variants.refusals import check_no_bias, check_own_heads
 
 SCORES = ("gat", "dot")
 
@@ -99,30 +97,18 @@ class Graph(Attention):
         axes = ("heads", "head_size")
         return {"left": WithAxes(left_HD, axes), "right": WithAxes(right_HD, axes)}, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        self._check(q_BQHD, k_BKHD, v_BKHE, mask, bias)
-        edges, others = self._parts(mask)
-        q_BTHD, k_BTHD, v_BTHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, others)
+        q_BTHD, k_BTHD, v_BTHE = inputs[:3]
+        edges, others = self._parts(inputs.mask)
         if self.score == "gat":
             q_BTHD, k_BTHD = (
                 _projected(x_BTHD, params[name])
                 for x_BTHD, name in ((q_BTHD, "left"), (k_BTHD, "right"))
             )
         attend = self._complete if edges is None else functools.partial(self._listed, edges)
-        return attend(q_BTHD, k_BTHD, v_BTHE, others, rng).astype(v_BKHE.dtype), state
+        return attend(q_BTHD, k_BTHD, v_BTHE, others, rng).astype(v_BTHE.dtype), state
 
     def _listed(
         self,
@@ -190,16 +176,9 @@ class Graph(Attention):
             rng=rng,
         )
 
-    def _check(self, q_BQHD: Any, k_BKHD: Any, v_BKHE: Any, mask: Any, bias: Any) -> None:
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        pattern.check_both_ways(self, mask, "edges lead both ways")
-        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        check_no_bias(self, bias)
-        checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
-
-    def _parts(self, mask: Any) -> tuple[Edges | None, Mask]:
+    def _parts(self, mask: Mask) -> tuple[Edges | None, Mask]:
         """The edges, if there are any, and the rest of the mask."""
-        parts = list(conjuncts(as_mask(mask)))
+        parts = list(conjuncts(mask))
         edges = [part for part in parts if isinstance(part, Edges)]
         others = [part for part in parts if not isinstance(part, Edges)]
         if len(edges) > 1:

@@ -1,4 +1,4 @@
-"""The base of attentions by kernelised products: each is how it gathers what was read."""
+"""The base of attentions by kernelised products: a variant is the features of queries and keys."""
 
 from __future__ import annotations
 
@@ -7,56 +7,32 @@ from typing import Any
 
 import jax
 
+from attention.kernels import Inputs
 from attention.protocols import Attention
 from attention.shapes import Tree
-from attention.variants.linear import kernelised as reordered
-from attention.variants.refusals import check_no_bias, check_own_heads
+from attention.variants.linear import kernelised
+from attention.variants.linear.kernelised import Products
 
 
-class ProductAttention(Attention):
+class LinearAttention(Attention):
     """Attention whose weights are products of features of queries and of keys."""
 
     @abc.abstractmethod
     def gathered(
-        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+        self, params: Tree, state: Tree, qkv: Products, x_BTM: Any
     ) -> tuple[jax.Array, Tree]:
-        """The output in the dtype of what was read, and the cache, if there is one."""
+        """The output in the products' dtype, and the cache, if there is one."""
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; the mask is one that ``masks.plainly`` reads."""
-        check_no_bias(self, bias)
-        check_own_heads(self, q_BQHD, k_BKHD, v_BKHE)
-        asked = reordered.read(self, q_BQHD, k_BKHD, v_BKHE, mask)
-        out_BQHE, _ = self.gathered(params, state, asked, x_BTM)
-        return out_BQHE.astype(v_BKHE.dtype), state
+        out_BQHE, _ = self.gathered(params, state, kernelised.products(inputs), inputs.x_BTM)
+        return out_BQHE.astype(inputs.v_BKHE.dtype), state
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Adds Q positions to the sums that are kept, and attends from them, causally."""
-        check_no_bias(self, bias)
-        asked = reordered.read(self, q_BQHD, k_BQHD, v_BQHE, mask, cache)
-        out_BQHE, cache = self.gathered(params, state, asked, x_BTM)
-        return out_BQHE.astype(v_BQHE.dtype), cache
+        """Adds Q positions to the sums in the cache, and attends from them, causally."""
+        qkv = kernelised.products_after(cache, inputs)
+        out_BQHE, cache = self.gathered(params, state, qkv, inputs.x_BTM)
+        return out_BQHE.astype(inputs.v_BKHE.dtype), cache

@@ -12,12 +12,12 @@ import jax
 
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
-from attention.variants.linear import kernelised as reordered
-from attention.variants.linear.base import ProductAttention
+from attention.variants.linear import kernelised
+from attention.variants.linear.base import LinearAttention
 
 
 @dataclass(frozen=True)
-class Efficient(ProductAttention):
+class Efficient(LinearAttention):
     """ρ_q(q) (ρ_k(k)ᵀ v): softmax over a query's features, and over each feature's keys (eq. 4).
 
     A feature's softmax over the keys weighs the values to a mean, a "global context"; a query mixes
@@ -40,21 +40,21 @@ class Efficient(ProductAttention):
         cross=True,
         decoding="cached",
         normalised=True,
-        masks="plain",
+        masks="padding and causal",
         time="n·d²/h",
         memory="n·d",
         attends_globally="all",
     )
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A cache of constant size, whatever the ``length``."""
-        return reordered.start_logs(sizes, batch, sizes.size, dtype)
+        return kernelised.start_logs(sizes, batch, sizes.size, dtype)
 
     def gathered(
-        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+        self, params: Tree, state: Tree, qkv: kernelised.Products, x_BTM: Any
     ) -> tuple[jax.Array, Tree]:
         """By each feature's mean."""
-        q_BQHD = jax.nn.softmax(asked.q_BQHD, axis=-1)
-        return reordered.by_logs(asked, lambda log_BKHD: q_BQHD, asked.k_BKHD)
+        q_BQHD = jax.nn.softmax(qkv.q_BQHD, axis=-1)
+        return kernelised.by_logs(qkv, lambda log_BKHD: q_BQHD, qkv.k_BKHD)

@@ -14,16 +14,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.masks import plainly, plainly_at
-from attention.shapes import Sizes, Tree, accumulator, check_qkv
-from attention.variants.linear import recurrence as prefix
+from attention.kernels import Inputs
+from attention.kernels.inputs import real_at
+from attention.shapes import Sizes, Tree, accumulator
+from attention.variants.linear import recurrence
 
 _UNSEEN = -1e30  # the logarithm of a sum of nothing; finite, as differences are taken
 
 
 @dataclass(frozen=True)
-class Read:
-    """Queries, keys and values as they are asked: padding is zero, and they are float32 at least.
+class Products:
+    """Queries, keys and values that are float32 at least, and zero at padding.
 
     Attributes:
       q_BQHD, k_BKHD, v_BKHE: what is multiplied.
@@ -52,11 +53,11 @@ class Read:
         v_BKHE: jax.Array,
         log_gate_BKHX: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
-        """Of ``prefix.gather``, or of ``prefix.extend`` with what it leaves in the cache."""
+        """By ``recurrence.gather``; after a cache by ``recurrence.extend``, with the new sums."""
         if self.cache is None:
-            return prefix.gather(q_BQHR, k_BKHR, v_BKHE, self.causal, log_gate_BKHX), {}
+            return recurrence.gather(q_BQHR, k_BKHR, v_BKHE, self.causal, log_gate_BKHX), {}
         s_BHRE = self.cache[name].astype(v_BKHE.dtype)
-        out_BQHE, s_BHRE = prefix.extend(s_BHRE, q_BQHR, k_BKHR, v_BKHE, log_gate_BKHX)
+        out_BQHE, s_BHRE = recurrence.extend(s_BHRE, q_BQHR, k_BKHR, v_BKHE, log_gate_BKHX)
         return out_BQHE, {name: s_BHRE}
 
     def finish(self, out_BQHE: jax.Array, kept: Tree) -> tuple[jax.Array, Tree]:
@@ -68,38 +69,29 @@ class Read:
         return out_BQHE, kept | {"index_B": self.cache["index_B"] + out_BQHE.shape[1]}
 
 
-def read(
-    attend: Any,
-    q_BQHD: jax.Array,
-    k_BKHD: jax.Array,
-    v_BKHE: jax.Array,
-    mask: Any,
-    cache: Tree = None,
-) -> Read:
-    """Reads a mask as ``masks.plainly`` does; with a cache the positions come after its own.
+def products(inputs: Inputs) -> Products:
+    """The products of whole sequences."""
+    q_real_BQ, k_real_BK = inputs.q_real_BQ, inputs.k_real_BK
+    q, k, v = (x.astype(_dtype(inputs)) for x in inputs[:3])
+    return Products(q, k, v, q_real_BQ, k_real_BK, inputs.causal)
 
-    Raises:
-      NotImplementedError: another mask.
-      ValueError: shapes do not fit.
-    """
-    check_qkv(q_BQHD, k_BKHD, v_BKHE)
-    if cache is None:
-        told = plainly(attend, mask, q_BQHD, k_BKHD)
-        q_real_BQ, k_real_BK, causal = told.q_real_BQ, told.k_real_BK, told.causal
-    else:
-        at_BQ = cache["index_B"][:, None] + jnp.arange(q_BQHD.shape[1])[None]
-        q_real_BQ = k_real_BK = plainly_at(attend, mask, at_BQ)
-        causal = True
-    dtype = accumulator(jnp.result_type(q_BQHD, k_BKHD, v_BKHE))
-    q_BQHD, k_BKHD, v_BKHE = (
-        jnp.where(real_BT[:, :, None, None], x, 0).astype(dtype)
-        for x, real_BT in ((q_BQHD, q_real_BQ), (k_BKHD, k_real_BK), (v_BKHE, k_real_BK))
+
+def products_after(cache: Tree, inputs: Inputs) -> Products:
+    """The products of new positions, after those in a cache."""
+    at_BQ = cache["index_B"][:, None] + jnp.arange(inputs.q_BQHD.shape[1])[None]
+    real_BQ = real_at(inputs.mask, at_BQ)
+    q, k, v = (
+        jnp.where(real_BQ[:, :, None, None], x, 0).astype(_dtype(inputs)) for x in inputs[:3]
     )
-    return Read(q_BQHD, k_BKHD, v_BKHE, q_real_BQ, k_real_BK, causal, cache)
+    return Products(q, k, v, real_BQ, real_BQ, causal=True, cache=cache)
+
+
+def _dtype(inputs: Inputs) -> Any:
+    return accumulator(jnp.result_type(*inputs[:3]))
 
 
 def by_sums(
-    asked: Read,
+    qkv: Products,
     q_BQHR: jax.Array,
     k_BKHR: jax.Array,
     *,
@@ -110,10 +102,10 @@ def by_sums(
     """Σ w v / Σ w over the keys seen, w = φ(q)·φ(k) weight, faded by gates; zero where Σ w is.
 
     Args:
-      asked: see ``read``.
+      qkv: see ``Products``.
       q_BQHR, k_BKHR: features, which may be anything finite at padding.
       weight_BKH1: of each key; one by default.
-      log_gate_BKH1: logarithms of gates, see ``prefix.gather``.
+      log_gate_BKH1: logarithms of gates, see ``recurrence.gather``.
       least: Σ w, which may be small or negative, is kept at least this share of what weights and
         gates alone add up to, with its sign.
 
@@ -121,35 +113,35 @@ def by_sums(
       out_BQHE, and the cache.
     """
     one_BQH1, one_BKH1 = (jnp.ones_like(x[..., :1]) for x in (q_BQHR, k_BKHR))
-    weight_BKH1 = asked.shown(one_BKH1 if weight_BKH1 is None else weight_BKH1)
-    log_gate_BKH1 = None if log_gate_BKH1 is None else asked.shown(log_gate_BKH1)
+    weight_BKH1 = qkv.shown(one_BKH1 if weight_BKH1 is None else weight_BKH1)
+    log_gate_BKH1 = None if log_gate_BKH1 is None else qkv.shown(log_gate_BKH1)
     k_BKHR = k_BKHR * weight_BKH1
-    if asked.cache is None and not asked.causal and log_gate_BKH1 is None:
-        out_BQHE, kept = asked.gather("sums_BHRE", q_BQHR, k_BKHR, asked.v_BKHE)
+    if qkv.cache is None and not qkv.causal and log_gate_BKH1 is None:
+        out_BQHE, kept = qkv.gather("sums_BHRE", q_BQHR, k_BKHR, qkv.v_BKHE)
         total_BQH1 = jnp.einsum("BQHR,BHR->BQH", q_BQHR, k_BKHR.sum(axis=1))[..., None]
     else:  # a recurrence adds up w as one more column of v
-        v_BKHE = jnp.concatenate([asked.v_BKHE, one_BKH1], axis=-1)
-        out_BQHE, kept = asked.gather("sums_BHRE", q_BQHR, k_BKHR, v_BKHE, log_gate_BKH1)
+        v_BKHE = jnp.concatenate([qkv.v_BKHE, one_BKH1], axis=-1)
+        out_BQHE, kept = qkv.gather("sums_BHRE", q_BQHR, k_BKHR, v_BKHE, log_gate_BKH1)
         out_BQHE, total_BQH1 = out_BQHE[..., :-1], out_BQHE[..., -1:]
     if least > 0.0:
-        of_keys_BQH1, also = asked.gather(
+        of_keys_BQH1, also = qkv.gather(
             "weight_BH11", one_BQH1, weight_BKH1, one_BKH1, log_gate_BKH1
         )
         floor_BQH1 = least * of_keys_BQH1 * jnp.where(total_BQH1 < 0, -1, 1)
         total_BQH1 = jnp.where(abs(total_BQH1) < abs(floor_BQH1), floor_BQH1, total_BQH1)
         kept |= also
-    return asked.finish(_ratio(out_BQHE, total_BQH1), kept)
+    return qkv.finish(_ratio(out_BQHE, total_BQH1), kept)
 
 
 def by_logs(
-    asked: Read, query: Callable[[jax.Array], jax.Array], log_k_BKHR: jax.Array
+    qkv: Products, query: Callable[[jax.Array], jax.Array], log_k_BKHR: jax.Array
 ) -> tuple[jax.Array, Tree]:
     """The means of values, weighed by φ(k) over the keys seen, of which a query mixes the R.
 
     Each feature is measured by its own sum so far: no logarithm is too large or too small.
 
     Args:
-      asked: see ``read``.
+      qkv: see ``Products``.
       query: from log Σ φ(k) over the keys seen, [B, 1 or Q, H, R], to how much of each feature's
         mean a query takes, q_BQHR.
       log_k_BKHR: log φ(k), which may be anything finite at padding.
@@ -157,21 +149,23 @@ def by_logs(
     Returns:
       out_BQHE, and the cache.
     """
-    log_k_BKHR = jnp.where(asked.k_real_BK[:, :, None, None], log_k_BKHR, _UNSEEN)
-    if not asked.causal:
+    log_k_BKHR = jnp.where(qkv.k_real_BK[:, :, None, None], log_k_BKHR, _UNSEEN)
+    if not qkv.causal:
         log_B1HR = jax.nn.logsumexp(log_k_BKHR, axis=1, keepdims=True)
-        k_BKHR = asked.shown(jnp.exp(log_k_BKHR - log_B1HR))
-        return asked.finish(*asked.gather("sums_BHRE", query(log_B1HR), k_BKHR, asked.v_BKHE))
-    if asked.cache is None:
+        k_BKHR = qkv.shown(jnp.exp(log_k_BKHR - log_B1HR))
+        return qkv.finish(*qkv.gather("sums_BHRE", query(log_B1HR), k_BKHR, qkv.v_BKHE))
+    if qkv.cache is None:
         before_BHR = jnp.full_like(log_k_BKHR[:, 0], _UNSEEN)
     else:
-        before_BHR = asked.cache["log_BHR"].astype(log_k_BKHR.dtype)
-    log_BTHR = prefix.log_sums(before_BHR, log_k_BKHR)  # before the first position, and after each
+        before_BHR = qkv.cache["log_BHR"].astype(log_k_BKHR.dtype)
+    log_BTHR = recurrence.log_sums(
+        before_BHR, log_k_BKHR
+    )  # before the first position, and after each
     before_BKHR, log_BKHR = log_BTHR[:, :-1], log_BTHR[:, 1:]
-    k_BKHR = asked.shown(jnp.exp(log_k_BKHR - log_BKHR))
+    k_BKHR = qkv.shown(jnp.exp(log_k_BKHR - log_BKHR))
     log_gate_BKHR = jnp.where(before_BKHR > _UNSEEN / 2, before_BKHR - log_BKHR, 0)
-    out_BQHE, kept = asked.gather("sums_BHRE", query(log_BKHR), k_BKHR, asked.v_BKHE, log_gate_BKHR)
-    return asked.finish(out_BQHE, kept | {"log_BHR": log_BTHR[:, -1]})
+    out_BQHE, kept = qkv.gather("sums_BHRE", query(log_BKHR), k_BKHR, qkv.v_BKHE, log_gate_BKHR)
+    return qkv.finish(out_BQHE, kept | {"log_BHR": log_BTHR[:, -1]})
 
 
 def start_sums(sizes: Sizes, batch: int, features: int, dtype: Any, *, least: float = 0.0) -> Tree:

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
-from attention.variants.linear import kernelised as reordered
-from attention.variants.linear.base import ProductAttention
+from attention.variants.linear import kernelised
+from attention.variants.linear.base import LinearAttention
 
 
 @dataclass(frozen=True)
-class Linear(ProductAttention):
+class Linear(LinearAttention):
     """φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k), with φ(x) = elu(x) + 1 (equations 5 and 7).
 
     The sums are over all keys, or, causally, over those up to the query (equations 10 to 12).
@@ -38,23 +38,23 @@ class Linear(ProductAttention):
         cross=True,
         decoding="cached",
         normalised=True,
-        masks="plain",
+        masks="padding and causal",
         time="n·d²/h",
         memory="n·d",
         attends_globally="all",
     )
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A cache of constant size, whatever the ``length``."""
-        return reordered.start_sums(sizes, batch, sizes.size, dtype)
+        return kernelised.start_sums(sizes, batch, sizes.size, dtype)
 
     def gathered(
-        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+        self, params: Tree, state: Tree, qkv: kernelised.Products, x_BTM: Any
     ) -> tuple[jax.Array, Tree]:
         """By sums of features."""
-        return reordered.by_sums(asked, _features(asked.q_BQHD), _features(asked.k_BKHD))
+        return kernelised.by_sums(qkv, _features(qkv.q_BQHD), _features(qkv.k_BKHD))
 
 
 def _features(x: jax.Array) -> jax.Array:

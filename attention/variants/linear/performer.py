@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from attention.kernels import Inputs
 from attention.protocols import Capabilities, WithAxes
 from attention.shapes import Sizes, Tree
-from attention.variants.linear import kernelised as reordered
-from attention.variants.linear.base import ProductAttention
+from attention.variants.linear import kernelised
+from attention.variants.linear.base import LinearAttention
 
 KINDS = ("softmax", "relu")
 
 
 @dataclass(frozen=True)
-class Performer(ProductAttention):
+class Performer(LinearAttention):
     """FAVOR+: φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k) with positive orthogonal random features (section 2).
 
     φ(x) = exp(ωᵀx - |x|²/2) / sqrt(m) on x = q/D^¼ and k/D^¼, so that φ(q)·φ(k) is exp(qᵀk/sqrt(D))
@@ -60,7 +61,7 @@ class Performer(ProductAttention):
         cross=True,
         decoding="cached",
         normalised=True,
-        masks="plain",
+        masks="padding and causal",
         time="n·m·d",
         memory="n·(d + h·m)",
         attends_globally="all",
@@ -82,28 +83,17 @@ class Performer(ProductAttention):
             "calls": WithAxes(jnp.zeros((), jnp.int32), ()),
         }
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training, which may draw ω again."""
         state = self._trained(state, rng)
-        return super().attend(params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BTM)
+        return super()._attend(params, state, inputs, rng)
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A cache of constant size, whatever the ``length``."""
-        begin = reordered.start_sums if self.kind == "relu" else reordered.start_logs
+        begin = kernelised.start_sums if self.kind == "relu" else kernelised.start_logs
         return begin(sizes, batch, self._count(sizes.size), dtype)
 
     def _count(self, size: int) -> int:
@@ -123,20 +113,20 @@ class Performer(ProductAttention):
         return {"draws_HRD": draws_HRD, "calls": jnp.where(due, 0, calls) + 1}
 
     def gathered(
-        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+        self, params: Tree, state: Tree, qkv: kernelised.Products, x_BTM: Any
     ) -> tuple[jax.Array, Tree]:
         """By features that are kept as logarithms, or by sums of ReLU's."""
-        draws_HRD = lax.stop_gradient(state["draws_HRD"]).astype(asked.q_BQHD.dtype)
-        q_BQHD, k_BKHD = (x / x.shape[-1] ** 0.25 for x in (asked.q_BQHD, asked.k_BKHD))
+        draws_HRD = lax.stop_gradient(state["draws_HRD"]).astype(qkv.q_BQHD.dtype)
+        q_BQHD, k_BKHD = (x / x.shape[-1] ** 0.25 for x in (qkv.q_BQHD, qkv.k_BKHD))
         q_BQHR, k_BKHR = (
             jnp.einsum("BTHD,HRD->BTHR", x, draws_HRD) for x in (q_BQHD, k_BKHD)
         )  # fmt: skip
         if self.kind == "relu":
-            return reordered.by_sums(asked, jax.nn.relu(q_BQHR), jax.nn.relu(k_BKHR))
+            return kernelised.by_sums(qkv, jax.nn.relu(q_BQHR), jax.nn.relu(k_BKHR))
         k_BKHR -= (k_BKHD**2).sum(axis=-1, keepdims=True) / 2
         # φ(q) Σφ(k), of which the sum over features is one: what q alone puts to all cancels.
-        return reordered.by_logs(
-            asked, lambda log_BKHR: jax.nn.softmax(q_BQHR + log_BKHR, axis=-1), k_BKHR
+        return kernelised.by_logs(
+            qkv, lambda log_BKHR: jax.nn.softmax(q_BQHR + log_BKHR, axis=-1), k_BKHR
         )
 
 

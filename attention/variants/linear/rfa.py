@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.protocols import Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, check_one_sequence, unit
-from attention.variants.linear import kernelised as reordered
-from attention.variants.linear.base import ProductAttention
+from attention.shapes import Sizes, Tree, unit
+from attention.variants.linear import kernelised
+from attention.variants.linear.base import LinearAttention
 
 
 @dataclass(frozen=True)
-class RFA(ProductAttention):
+class RFA(LinearAttention):
     """φ(q)ᵀ Σ φ(k) vᵀ / φ(q)ᵀ Σ φ(k), φ(x) = [sin ωᵀx; cos ωᵀx] / sqrt(R) (equations 3 and 5).
 
     Queries and keys are scaled to length one, and ω is normal with a learned deviation, 1/σ for
@@ -75,7 +75,7 @@ class RFA(ProductAttention):
             cross=not self.gated,
             decoding="cached",
             needs_x=self.gated,
-            masks="plain",
+            masks="padding and causal",
             time="n·r·d",
             memory="n·(d + h·r)",
             across="with gated=False it attends across sequences" if self.gated else "",
@@ -96,32 +96,29 @@ class RFA(ProductAttention):
         draws_HRD = jax.random.normal(of_draws, shape)
         return params, {"draws_HRD": WithAxes(draws_HRD, ("heads", None, "head_size"))}
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A cache of constant size, whatever the ``length``."""
         features = 2 * self._count(sizes.size)
-        return reordered.start_sums(sizes, batch, features, dtype, least=self.floor)
+        return kernelised.start_sums(sizes, batch, features, dtype, least=self.floor)
 
     def _count(self, size: int) -> int:
         return self.random_features or size
 
     def gathered(
-        self, params: Tree, state: Tree, asked: reordered.Read, x_BTM: jax.Array | None
+        self, params: Tree, state: Tree, qkv: kernelised.Products, x_BTM: Any
     ) -> tuple[jax.Array, Tree]:
         """By sums of waves; with gates they fade."""
         draws_HRD = lax.stop_gradient(state["draws_HRD"]) * jnp.exp(-params["log_sigma"])[:, None]
-        q_BQHR, k_BKHR = (_features(x, draws_HRD) for x in (asked.q_BQHD, asked.k_BKHD))
+        q_BQHR, k_BKHR = (_features(x, draws_HRD) for x in (qkv.q_BQHD, qkv.k_BKHD))
         if not self.gated:
-            return reordered.by_sums(asked, q_BQHR, k_BKHR, least=self.floor)
-        check_one_sequence(self, asked.q_BQHD, asked.k_BKHD)
-        if x_BTM is None:
-            raise ValueError("RFA(gated=True): x_BTM is missing; its gates need the layer's x")
-        x_BTM = jnp.where(asked.k_real_BK[..., None], x_BTM, 0).astype(q_BQHR.dtype)
+            return kernelised.by_sums(qkv, q_BQHR, k_BKHR, least=self.floor)
+        x_BTM = jnp.where(qkv.k_real_BK[..., None], x_BTM, 0).astype(q_BQHR.dtype)
         w_MH, b_H = (params[name].astype(q_BQHR.dtype) for name in ("gate", "bias"))
         gate_BTH1 = (jnp.einsum("BTM,MH->BTH", x_BTM, w_MH) + b_H[None, None])[..., None]
-        return reordered.by_sums(
-            asked,
+        return kernelised.by_sums(
+            qkv,
             q_BQHR,
             k_BKHR,
             weight_BKH1=jax.nn.sigmoid(-gate_BTH1),

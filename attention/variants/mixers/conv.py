@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.masks import plainly, plainly_at
 from attention.masks.arrays import check_whole
-from attention.protocols import Capabilities, TokenMixer, WithAxes
+from attention.protocols import Capabilities, MixerInputs, TokenMixer, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
 
 KINDS = "separable", "light", "dynamic"
@@ -63,7 +62,7 @@ class Conv(TokenMixer):
         causal="exact",
         decoding="cached",
         projections="none",
-        masks="plain",
+        masks="padding and causal",
         time="n·w·d + n·d²",
         memory="n·d",
         one_way=("right", 0),
@@ -101,23 +100,16 @@ class Conv(TokenMixer):
         w_MWH = _glorot(rng_kernel, (model, width * heads)).reshape(model, width, heads)
         return params | {"kernel": WithAxes(w_MWH, ("model", None, "heads"))}, {}
 
-    def mix(
-        self,
-        params: Tree,
-        state: Tree,
-        x_BTM: jax.Array,
-        mask: Any,
-        *,
-        rng: jax.Array | None = None,
+    def _mix(
+        self, params: Tree, state: Tree, inputs: MixerInputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
         """Convolves each sentence with zeros before and after it."""
-        said = plainly(self, mask, x_BTM, x_BTM)
-        u_BTM = self._convolved_input(params, x_BTM, said.q_real_BQ)
-        right = 0 if said.causal else self.right
+        u_BTM = self._convolved_input(params, inputs)
+        right = 0 if inputs.causal else self.right
         around_BTM = jnp.pad(u_BTM, ((0, 0), (self.left, right), (0, 0)))
-        return self._out(params, u_BTM, around_BTM, said.q_real_BQ), state
+        return self._out(params, u_BTM, around_BTM), state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """The latest ``left`` tokens, as they are convolved; zeros before the first."""
@@ -126,20 +118,17 @@ class Conv(TokenMixer):
             "index_B": jnp.zeros((batch,), jnp.int32),
         }
 
-    def extend(
-        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: MixerInputs
     ) -> tuple[jax.Array, Tree]:
         """Convolves Q further tokens with those before them."""
-        new = x_BQM.shape[1]
-        real_BQ = plainly_at(self, mask, cache["index_B"][:, None] + jnp.arange(new)[None])
-        u_BQM = self._convolved_input(params, x_BQM, real_BQ)
+        u_BQM = self._convolved_input(params, inputs)
         around_BTM = jnp.concatenate([cache["u_BLM"], u_BQM], axis=1)
-        kept = {"u_BLM": around_BTM[:, new:], "index_B": cache["index_B"] + new}
-        return self._out(params, u_BQM, around_BTM, real_BQ), kept
+        return self._out(params, u_BQM, around_BTM), {"u_BLM": around_BTM[:, u_BQM.shape[1] :]}
 
-    def _convolved_input(self, params: Tree, x_BTM: jax.Array, real_BT: jax.Array) -> jax.Array:
+    def _convolved_input(self, params: Tree, inputs: MixerInputs) -> jax.Array:
         """u: the input, or a gated linear unit of it; zero at padding."""
-        x_BTM = jnp.where(real_BT[..., None], x_BTM, 0)
+        x_BTM, real_BT, _ = inputs
         if self.kind == "separable":
             return x_BTM
         dtype = accumulator(x_BTM.dtype)
@@ -161,10 +150,8 @@ class Conv(TokenMixer):
         s_BTWH = jnp.einsum("BTM,MWH->BTWH", u_BTM, w_MWH, preferred_element_type=dtype)
         return jax.nn.softmax(s_BTWH, axis=2)
 
-    def _out(
-        self, params: Tree, u_BTM: jax.Array, around_BTM: jax.Array, real_BT: jax.Array
-    ) -> jax.Array:
-        """The tokens u with what stands around them convolved, and mapped; zero at padding."""
+    def _out(self, params: Tree, u_BTM: jax.Array, around_BTM: jax.Array) -> jax.Array:
+        """The tokens u with what stands around them convolved, and mapped."""
         w_BTWH = self._weights(params, u_BTM)
         dtype, (batch, length, model), heads = w_BTWH.dtype, u_BTM.shape, w_BTWH.shape[3]
         around_BTHC = around_BTM.reshape(batch, -1, heads, model // heads)
@@ -176,5 +163,4 @@ class Conv(TokenMixer):
         out_BTM = jnp.einsum(
             "BTM,MN->BTN", y_BTM, params["out"].astype(y_BTM.dtype), preferred_element_type=dtype
         )
-        out_BTM += params["out_bias"].astype(dtype)[None, None]
-        return jnp.where(real_BT[..., None], out_BTM, 0).astype(u_BTM.dtype)
+        return out_BTM + params["out_bias"].astype(dtype)[None, None]

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels.sharded import over_batch
-from attention.masks import plainly
-from attention.protocols import Capabilities, TokenMixer
+from attention.protocols import Capabilities, MixerInputs, TokenMixer
 from attention.shapes import Tree, accumulator
 
 _LONGEST = 2**16  # beyond it, the square of a position overflows 32 bits
@@ -43,27 +42,20 @@ class FNet(TokenMixer):
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         projections="none",
-        masks="plain",
+        masks="padding and causal",
         time="n·log n·d",
         memory="n·d",
         attends_globally="all",
     )
 
-    def mix(
-        self,
-        params: Tree,
-        state: Tree,
-        x_BTM: jax.Array,
-        mask: Any,
-        *,
-        rng: jax.Array | None = None,
+    def _mix(
+        self, params: Tree, state: Tree, inputs: MixerInputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Transforms features, then positions; the real part of both."""
+        x_BTM, real_BT, _ = inputs
         if x_BTM.shape[1] > _LONGEST:
             raise ValueError(
                 f"FNet: x_BTM has {x_BTM.shape[1]} positions; it needs at most {_LONGEST}: cut it"
             )
-        real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
         return over_batch(_transform, {}, x_BTM, real_BT), state
 
 
@@ -74,8 +66,7 @@ def _transform(params: Tree, x_BTM: jax.Array, real_BT: jax.Array) -> jax.Array:
     y_BTM = jnp.take_along_axis(y_BTM, real_first_BT[..., None], axis=1)
     y_BTM = over_own_length(y_BTM, real_BT.sum(axis=1))
     place_BT = jnp.maximum(jnp.cumsum(real_BT, axis=1) - 1, 0)
-    out_BTM = jnp.take_along_axis(y_BTM.real, place_BT[..., None], axis=1)
-    return jnp.where(real_BT[..., None], out_BTM, 0).astype(x_BTM.dtype)
+    return jnp.take_along_axis(y_BTM.real, place_BT[..., None], axis=1)
 
 
 def over_own_length(x_BTM: jax.Array, length_B: jax.Array) -> jax.Array:

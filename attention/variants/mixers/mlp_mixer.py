@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from attention.masks import plainly
 from attention.masks.arrays import check_whole
-from attention.protocols import Capabilities, TokenMixer, WithAxes
+from attention.protocols import Capabilities, MixerInputs, TokenMixer, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
 
 _glorot = jax.nn.initializers.xavier_uniform()
@@ -48,7 +47,7 @@ class Mixer(TokenMixer):
     capabilities: ClassVar[Capabilities] = Capabilities(
         fixed_length=True,
         projections="none",
-        masks="plain",
+        masks="padding and causal",
         time="n·r·d",
         memory="n·d",
         attends_globally="all",
@@ -67,22 +66,12 @@ class Mixer(TokenMixer):
             "out_bias": WithAxes(jnp.zeros(self.length), ("position",)),
         }, {}
 
-    def mix(
-        self,
-        params: Tree,
-        state: Tree,
-        x_BTM: jax.Array,
-        mask: Any,
-        *,
-        rng: jax.Array | None = None,
+    def _mix(
+        self, params: Tree, state: Tree, inputs: MixerInputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
         """Mixes positions; where zeros would stand, beyond the end, nothing is multiplied."""
+        x_BTM = inputs.x_BTM
         length, dtype = x_BTM.shape[1], accumulator(x_BTM.dtype)
-        if length > self.length:
-            raise ValueError(
-                f"Mixer(length={self.length}): got {length} positions; set length={length} or more"
-            )
-        real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
         w_TF, w_FT = (params[name].astype(x_BTM.dtype) for name in ("in", "out"))
         x_BMT = x_BTM.swapaxes(1, 2)
         h_BMF = jnp.einsum("BMT,TF->BMF", x_BMT, w_TF[:length], preferred_element_type=dtype)
@@ -90,5 +79,4 @@ class Mixer(TokenMixer):
         h_BMF = jax.nn.gelu(h_BMF, approximate=False).astype(x_BTM.dtype)
         y_BMT = jnp.einsum("BMF,FT->BMT", h_BMF, w_FT[:, :length], preferred_element_type=dtype)
         y_BMT += params["out_bias"].astype(dtype)[None, None, :length]
-        out_BTM = jnp.where(real_BT[..., None], y_BMT.swapaxes(1, 2), 0)
-        return out_BTM.astype(x_BTM.dtype), state
+        return y_BMT.swapaxes(1, 2), state

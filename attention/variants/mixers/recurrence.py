@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.masks import plainly, plainly_at
 from attention.masks.arrays import check_whole
-from attention.protocols import Capabilities, TokenMixer, WithAxes
+from attention.protocols import Capabilities, MixerInputs, Needs, TokenMixer, WithAxes, require
 from attention.shapes import Sizes, Tree, accumulator
 
 _glorot = jax.nn.initializers.variance_scaling(
@@ -60,7 +59,7 @@ class Recurrent(TokenMixer):
             causal="no" if self.both_ways else "exact",
             decoding="no" if self.both_ways else "cached",
             projections="none",
-            masks="plain",
+            masks="padding and causal",
             attends_globally="all",
             one_way=("both_ways", False),
             time="n·d²",
@@ -89,52 +88,39 @@ class Recurrent(TokenMixer):
             "out_bias": WithAxes(jnp.zeros(model), ("model",)),
         }, {}
 
-    def mix(
-        self,
-        params: Tree,
-        state: Tree,
-        x_BTM: jax.Array,
-        mask: Any,
-        *,
-        rng: jax.Array | None = None,
+    def _mix(
+        self, params: Tree, state: Tree, inputs: MixerInputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
         """Runs over time from nothing; padding is passed over, wherever it stands."""
-        real_BT = plainly(self, mask, x_BTM, x_BTM).q_real_BQ
+        x_BTM, real_BT, _ = inputs
         ways, _, _, hidden = params["input"].shape
         nothing_NBR = jnp.zeros((ways, len(x_BTM), hidden), accumulator(x_BTM.dtype))
         out_BTM, _ = self._run(params, (nothing_NBR,) * self.remembered, x_BTM, real_BT)
         return out_BTM, state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """The carry: as much for any length."""
-        if self.both_ways:
-            raise NotImplementedError(
-                f"{type(self).__name__} cannot decode from a cache; use both_ways=False"
-            )
+        require(self, Needs(cached=True))
         nothing_BR = jnp.zeros((batch, params["input"].shape[-1]), accumulator(dtype))
         return {
             "carry_BR": (nothing_BR,) * self.remembered,
             "index_B": jnp.zeros((batch,), jnp.int32),
         }
 
-    def extend(
-        self, params: Tree, state: Tree, cache: Tree, x_BQM: jax.Array, mask: Any
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: MixerInputs
     ) -> tuple[jax.Array, Tree]:
         """Runs over Q further positions."""
-        new = x_BQM.shape[1]
-        real_BQ = plainly_at(self, mask, cache["index_B"][:, None] + jnp.arange(new)[None])
-        x_BQM = jnp.where(real_BQ[..., None], x_BQM, 0)
         carry = tuple(carry_BR[None] for carry_BR in cache["carry_BR"])
-        out_BQM, carry = self._run(params, carry, x_BQM, real_BQ)
-        kept = {"carry_BR": tuple(carry_NBR[0] for carry_NBR in carry)}
-        return out_BQM, kept | {"index_B": cache["index_B"] + new}
+        out_BQM, carry = self._run(params, carry, inputs.x_BTM, inputs.real_BT)
+        return out_BQM, {"carry_BR": tuple(carry_NBR[0] for carry_NBR in carry)}
 
     def _run(
         self, params: Tree, carry: Carry, x_BTM: jax.Array, real_BT: jax.Array
     ) -> tuple[jax.Array, Carry]:
-        """The outputs, zero at padding, and the last carry; the second direction runs backward."""
+        """The outputs, and the last carry; the second direction runs backward."""
         dtype = carry[0].dtype
         ways = len(params["input"])
         w_NMGR, w_NRGR, w_NRM = (params[n].astype(x_BTM.dtype) for n in ("input", "hidden", "out"))
@@ -157,8 +143,7 @@ class Recurrent(TokenMixer):
         carry, h_TNBR = lax.scan(body, carry, (x_TNBGR, real_NTB.swapaxes(0, 1)))
         h_NTBR = jnp.stack([h_TNBR[:, 0], *(jnp.flip(h_TNBR[:, n], 0) for n in range(1, ways))])
         out_BTM = jnp.einsum("NTBR,NRM->BTM", h_NTBR, w_NRM, preferred_element_type=dtype)
-        out_BTM += params["out_bias"].astype(dtype)[None, None]
-        return jnp.where(real_BT[..., None], out_BTM, 0).astype(x_BTM.dtype), carry
+        return out_BTM + params["out_bias"].astype(dtype)[None, None], carry
 
 
 def product(h_NBR: jax.Array, w_NRGR: jax.Array) -> jax.Array:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from attention import masks
+from attention.kernels import Inputs
 from attention.protocols import Capabilities
-from attention.shapes import Tree
 from attention.variants.patterns.base import PatternAttention
 
 
@@ -61,8 +61,14 @@ class BigBird(PatternAttention):
     def __post_init__(self) -> None:
         self._drawn()
 
-    def pattern(self, lengths_B: Any) -> masks.Mask:
-        """Who may look at whom in sequences of these lengths."""
+    @property
+    def longest(self) -> int:
+        """For so many tokens the random blocks are drawn."""
+        return self.length
+
+    def pattern(self, heads: int, lengths_B: Any = None) -> masks.Mask:
+        """Who may attend to whom in sequences of these lengths; of ``length`` by default."""
+        lengths_B = jnp.array([self.length]) if lengths_B is None else lengths_B
         return (
             masks.NearBlocks(self.block)
             | self._drawn()
@@ -76,32 +82,13 @@ class BigBird(PatternAttention):
             self.block, self.random, in_all, seed=self.seed, apart=2, ends=False
         )
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        if k_BKHD.shape[1] > self.length:
-            raise ValueError(
-                f"BigBird(length={self.length}): sequences have {k_BKHD.shape[1]} tokens; "
-                f"give length={k_BKHD.shape[1]} or more"
-            )
-        own = self.pattern(true_lengths(masks.as_mask(mask), k_BKHD.shape[1]))
-        return self.attend_under(own, q_BQHD, k_BKHD, v_BKHE, mask, bias, rng), state
+    def _pattern(self, inputs: Inputs) -> masks.Mask:
+        lengths_B = true_lengths(inputs.mask, inputs.k_BKHD.shape[1])
+        return self.pattern(inputs.q_BQHD.shape[2], lengths_B)
 
 
 def true_lengths(mask: masks.Mask, length: int) -> jax.Array:
     """Up to and with the last token that is not padding, int [B or 1]."""
-    mask.check(None, length)
     real_BT = mask.padding(None, length)[1]
     if real_BT is None:
         return jnp.array([length])

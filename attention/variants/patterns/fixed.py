@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from attention import masks
+from attention.kernels import Inputs
 from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
-from attention.variants.patterns import base as pattern
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import PatternAttention, halves
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Fixed(PatternAttention):
             return masks.Fixed(self.block, self.summary)
         own = masks.Fixed(self.block, self.summary, columns=False)
         columns = masks.Fixed(self.block, self.summary, local=False)
-        return pattern.halves(self, own, columns, heads)
+        return halves(self, own, columns, heads)
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """A ring for the last ``block`` positions, and room for the summaries of blocks before."""
@@ -80,20 +80,10 @@ class Fixed(PatternAttention):
             "summaries": cache_of_heads.empty(sizes, batch, max(1, summaries), dtype),
         }
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Attends causally to the summaries, the ring and the new positions; then keeps these."""
+        q_BQHD, k_BQHD, v_BQHE, mask, bias, _ = inputs
         ring, summaries = cache["ring"], cache["summaries"]
         index_B, new = ring["index_B"], q_BQHD.shape[1]
         room, width = summaries["k_BHKD"].shape[2], ring["k_BHKD"].shape[2]
@@ -110,7 +100,7 @@ class Fixed(PatternAttention):
             )
             for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
         )
-        near = masks.as_mask(mask) & self.pattern(q_BQHD.shape[2])
+        near = mask & self.pattern(q_BQHD.shape[2])
         out_BQHE = cache_of_heads.over_positions(
             q_BQHD, q_pos_BQ, k_BHKD, v_BHKE, jnp.concatenate(pos_BK, axis=1), near, bias
         )

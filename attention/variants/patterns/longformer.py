@@ -12,11 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention import masks
-from attention.biases import as_bias
-from attention.kernels import softmax_attention
+from attention.kernels import Inputs, attend_by_softmax, softmax_attention
 from attention.protocols import Capabilities, WithAxes
-from attention.shapes import Sizes, Tree, check_one_sequence
-from attention.variants.patterns import base as pattern
+from attention.shapes import Sizes, Tree
 from attention.variants.patterns import windows
 from attention.variants.patterns.base import PatternAttention
 
@@ -109,40 +107,14 @@ class Longformer(PatternAttention):
             }
         return params, {}
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        if self._has_global():
-            pattern.check_both_ways(self, mask)
-        return self._gather(params, q_BQHD, k_BKHD, v_BKHE, None, mask, bias, x_BTM, rng), state
+        return self._gathered(params, inputs, rng), state
 
-    def gather(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-    ) -> tuple[jax.Array, Tree]:
-        """As ``attend``, but that global tokens gather ``v`` too, not values of their own."""
-        inputs = q_BQHD, k_BKHD, v_BKHE, v_BKHE
-        return self._gather(params, *inputs, mask, bias, x_BTM, None), state
+    def _gather(self, params: Tree, state: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
+        """Global tokens gather ``v`` too, not values of their own."""
+        return self._gathered(params, inputs, None, global_BKHE=inputs.v_BKHE), state
 
     def pattern(self, heads: int) -> masks.Mask:
         """Who may look at whom."""
@@ -158,61 +130,52 @@ class Longformer(PatternAttention):
     def _has_global(self) -> bool:
         return self.first > 0 or bool(self.positions)
 
-    def _gather(
+    def _gathered(
         self,
         params: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        global_BKHE: jax.Array | None,
-        mask: Any,
-        bias: Any,
-        x_BTM: jax.Array | None,
+        inputs: Inputs,
         rng: jax.Array | None,
+        global_BKHE: jax.Array | None = None,
     ) -> jax.Array:
         """The values of ``v``; global tokens those of ``global_BKHE``, or of their own if None."""
-        mask = masks.as_mask(mask)
         rngs = (None, None) if rng is None else jax.random.split(rng)
-        attend = partial(softmax_attention, dropout_rate=self.dropout_rate)
-        of_window = partial(attend, rng=rngs[0], kernel=self.kernel)
+        of_window = partial(
+            attend_by_softmax, dropout_rate=self.dropout_rate, rng=rngs[0], kernel=self.kernel
+        )
+        mask, length = inputs.mask, inputs.q_BQHD.shape[1]
         if not self._has_global():
-            return of_window(q_BQHD, k_BKHD, v_BKHE, mask & windows.pattern(self), bias=bias)
-        chosen, length = self._chosen(), q_BQHD.shape[1]
-        near = mask & windows.pattern(self, also=chosen.keys())
-        out_BQHE = of_window(q_BQHD, k_BKHD, v_BKHE, near, bias=bias)
+            return of_window(inputs.under(windows.pattern(self)))
+        chosen = self._chosen()
+        chosen.check(length, length)
+        out_BQHE = of_window(inputs.under(windows.pattern(self, also=chosen.keys())))
         chosen_G = masks.positions_of(chosen, length)
         if not len(chosen_G):
             return out_BQHE
-        q_BGHD, k_g, v_g = self._projected(params, x_BTM, q_BQHD.dtype, mask, chosen_G)
+        q_BGHD, k_g, v_g = self._projected(params, inputs, chosen_G)
         v_g = v_g if global_BKHE is None else global_BKHE
         q_pos, k_pos = chosen_G[None, None, :, None], np.arange(length)[None, None, None]
         see = mask.at(q_pos, k_pos)
         see = jnp.broadcast_to(see, (*see.shape[:2], len(chosen_G), length))
-        given = as_bias(bias)
-        bias = None if given is None else given.at(q_pos, k_pos)
-        rows_BGHE = attend(q_BGHD, k_g, v_g, see, bias=bias, rng=rngs[1]).astype(out_BQHE.dtype)
+        bias = None if inputs.bias is None else inputs.bias.at(q_pos, k_pos)
+        rows_BGHE = softmax_attention(
+            q_BGHD, k_g, v_g, see, bias=bias, dropout_rate=self.dropout_rate, rng=rngs[1]
+        ).astype(out_BQHE.dtype)
         for g, position in enumerate(chosen_G.tolist()):
             row_B1HE = rows_BGHE[:, g : g + 1]
             out_BQHE = jax.lax.dynamic_update_slice_in_dim(out_BQHE, row_B1HE, position, 1)
         return out_BQHE
 
     def _projected(
-        self,
-        params: Tree,
-        x_BTM: jax.Array | None,
-        dtype: Any,
-        mask: masks.Mask,
-        chosen_G: np.ndarray,
+        self, params: Tree, inputs: Inputs, chosen_G: np.ndarray
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """q_g of the global tokens, and k_g and v_g of all."""
-        if x_BTM is None:
-            raise ValueError("Longformer: x_BTM is missing; its global tokens need the layer's x")
-        asking_BTM, asked_BTM = (  # padding need not be finite
-            x_BTM if real_BT is None else jnp.where(real_BT[..., None], x_BTM, 0)
-            for real_BT in mask.padding(x_BTM.shape[1], x_BTM.shape[1])
+        dtype = inputs.q_BQHD.dtype
+        q_x_BTM, k_x_BTM = (
+            jnp.where(real_BT[..., None], inputs.x_BTM, 0)
+            for real_BT in (inputs.q_real_BQ, inputs.k_real_BK)
         )
-        q_BGHD = _project(params[_NAMES[0]], asking_BTM[:, chosen_G], dtype)
-        k_BTHD, v_BTHE = (_project(params[name], asked_BTM, dtype) for name in _NAMES[1:])
+        q_BGHD = _project(params[_NAMES[0]], q_x_BTM[:, chosen_G], dtype)
+        k_BTHD, v_BTHE = (_project(params[name], k_x_BTM, dtype) for name in _NAMES[1:])
         return q_BGHD, k_BTHD, v_BTHE
 
 

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from attention import masks
 from attention.protocols import Capabilities
-from attention.variants.patterns import base as pattern
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import PatternAttention, halves
 
 
 @dataclass(frozen=True)
@@ -62,4 +61,4 @@ class Strided(PatternAttention):
             return masks.Strided(self.stride)
         near = masks.Window(self.stride, self.stride)
         columns = masks.Strided(self.stride, local=False)
-        return pattern.halves(self, near, columns, heads)
+        return halves(self, near, columns, heads)

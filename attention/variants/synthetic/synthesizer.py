@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention.kernels import checked, softmax_attention
+from attention.kernels import Inputs, softmax_attention
 from attention.kernels.decode import cache as cache_of_heads
 from attention.kernels.decode.step import step_attention
-from attention.kernels.rows import zero_padding
-from attention.masks import Causal, as_mask
+from attention.masks import Causal, Everything
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities
-from attention.shapes import Sizes, Tree, check_one_sequence
-from attention.variants.refusals import check_no_bias
+from attention.shapes import Sizes, Tree
 from attention.variants.synthetic import scores as synthetic
 
 
@@ -103,33 +101,17 @@ class Synthesizer(Attention):
         """The parameters of each part by its name, and the weights of several; "fixed" is state."""
         return synthetic.init(self, rng, sizes)
 
-    def attend(
-        self,
-        params: Tree,
-        state: Tree,
-        q_BQHD: jax.Array,
-        k_BKHD: jax.Array,
-        v_BKHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
-        rng: jax.Array | None = None,
+    def _attend(
+        self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None
     ) -> tuple[jax.Array, Tree]:
-        """Gathers values; ``rng`` given means training (dropout)."""
-        check_one_sequence(self, q_BQHD, k_BKHD)
-        mask, _ = checked(q_BQHD, k_BKHD, v_BKHE, mask, None)
-        self._check(v_BKHE.shape[1], bias)
-        real_BT, _ = as_mask(mask).padding(v_BKHE.shape[1], v_BKHE.shape[1])
-        if x_BTM is not None and real_BT is not None:
-            x_BTM = jnp.where(real_BT[..., None], x_BTM, 0)
-        q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))
-        scores = synthetic.scores(self, params, state, q_BQHD, k_BKHD, x_BTM)
+        real_BT = inputs.q_real_BQ[..., None]
+        x_BTM = None if inputs.x_BTM is None else jnp.where(real_BT, inputs.x_BTM, 0)
+        scores = synthetic.scores(self, params, state, inputs.q_BQHD, inputs.k_BKHD, x_BTM)
         out_BQHE = softmax_attention(
             scores.q_BQHX,
             scores.k_BKHX,
-            v_BKHE,
-            mask,
+            inputs.v_BKHE,
+            inputs.mask,
             bias=scores.bias_BHQK,
             dropout_rate=self.dropout_rate,
             rng=rng,
@@ -137,30 +119,19 @@ class Synthesizer(Attention):
         )
         return out_BQHE, state
 
-    def start(
+    def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """Room for ``length`` values, and keys where they are asked for."""
-        self._check(length, None)
+        self._check(Everything(), length)
         cache = cache_of_heads.empty(sizes, batch, length, dtype)
         return {n: x for n, x in cache.items() if n != "k_BHKD" or "dot" in self.parts}
 
-    def extend(
-        self,
-        params: Tree,
-        state: Tree,
-        cache: Tree,
-        q_BQHD: jax.Array,
-        k_BQHD: jax.Array,
-        v_BQHE: jax.Array,
-        mask: Any,
-        *,
-        bias: Any = None,
-        x_BTM: jax.Array | None = None,
+    def _extend(
+        self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
-        """Appends Q positions to the cache and attends from them, causally."""
+        q_BQHD, k_BQHD, v_BQHE, mask, _, x_BTM = inputs
         new, length = v_BQHE.shape[1], cache["v_BHKE"].shape[2]
-        self._check(length, bias)
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
         kept = cache | {
             name: cache_of_heads.written(cache[name], x, at_BQ)
@@ -171,15 +142,7 @@ class Synthesizer(Attention):
         k_BKHD = kept.get("k_BHKD", kept["v_BHKE"]).swapaxes(1, 2)
         scores = synthetic.scores(self, params, state, q_BQHD, k_BKHD, x_BTM, at_BQ)
         k_pos = jnp.arange(length)[None, None, None, :]
-        see_BHQK = (Causal() & as_mask(mask)).at(at_BQ[:, None, :, None], k_pos)
+        see_BHQK = (Causal() & mask).at(at_BQ[:, None, :, None], k_pos)
         v_BHKE = cache_of_heads.finite(kept["v_BHKE"], see_BHQK)
         k_BHKX = scores.k_BKHX.swapaxes(1, 2)
         return step_attention(scores.q_BQHX, k_BHKX, v_BHKE, see_BHQK, bias=scores.bias_BHQK), kept
-
-    def _check(self, length: int, bias: Any) -> None:
-        if length > self.length:
-            raise ValueError(
-                f"Synthesizer(length={self.length}): got {length} positions; set length={length} "
-                "or more"
-            )
-        check_no_bias(self, bias)

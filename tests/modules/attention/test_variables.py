@@ -26,8 +26,8 @@ class Counting(Attention):
         factor_H = 1.0 + jax.random.uniform(rng, (sizes.heads,))
         return {"factor": WithAxes(factor_H, ("heads",))}, {"calls": WithAxes(jnp.zeros(()), ())}
 
-    def attend(self, params, state, q, k, v, mask, *, bias=None, x_BTM=None, rng=None):
-        out, _ = Softmax().attend({}, {}, q, k, v, mask)
+    def _attend(self, params, state, inputs, rng):
+        out, _ = Softmax().attend({}, {}, *inputs[:4])
         if rng is not None:
             state = {"calls": state["calls"] + 1}
         return out * params["factor"][None, None, :, None], state

@@ -198,7 +198,7 @@ def test_what_is_missing_or_too_long_is_refused_with_a_remedy():
         with pytest.raises(ValueError, match=r"x_BTM has shape .*; it needs q's batch and length"):
             out_of(SORTING, x=x)
     short = Sinkhorn(block=3, length=9)
-    with pytest.raises(ValueError, match=r"Sinkhorn\(length=9\): got 12 tokens; set length=12"):
+    with pytest.raises(ValueError, match=r"Sinkhorn\(length=9\): got 12 positions; set length=12"):
         out_of(short)
 
 

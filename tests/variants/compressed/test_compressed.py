@@ -113,7 +113,7 @@ def test_decoding_with_gaps_is_the_full_pass(kernel, stride):
     valid = Valid(jnp.asarray(np.random.default_rng(1).random((2, 11)) < 0.5))
     full = out_of(attend, mask=Causal() & valid)
     k, v = (jnp.where(valid.k_valid_BK[..., None, None], x, jnp.nan) for x in (K, V))
-    cache = attend.start(params_of(attend), {}, SIZES, 2, 11, "float32")
+    cache = attend.init_cache(params_of(attend), {}, SIZES, 2, 11, "float32")
     first = 0
     for last in (1, 2, 6, 7, 11):
         new = (x[:, first:last] for x in (Q, k, v))
@@ -125,7 +125,7 @@ def test_decoding_with_gaps_is_the_full_pass(kernel, stride):
 def test_a_cache_in_bfloat16_rounds_no_term():
     attend, q, k, v = Compressed(64, 64), *(normal(1, 64, 2, n) for n in (4, 4, 3))
     q, k, v = (x.astype("bfloat16") for x in (q, k, v))
-    cache = attend.start({}, {}, SIZES, 1, 64, "bfloat16")
+    cache = attend.init_cache({}, {}, SIZES, 1, 64, "bfloat16")
     params = params_of(attend)
     for at in range(64):
         new = (x[:, at : at + 1] for x in (q, k, v))
@@ -140,7 +140,7 @@ def test_a_cache_that_grows_loses_no_key_that_it_has_begun(kernel, stride):
     attend = Compressed(kernel, stride)
     full, cache, first = out_of(attend, mask=Causal()), {}, 0
     for room in (4, 8, 11):
-        empty = attend.start(params_of(attend), {}, SIZES, 2, room, "float32")
+        empty = attend.init_cache(params_of(attend), {}, SIZES, 2, room, "float32")
         cache = jax.tree.map(
             lambda new, old: jax.lax.dynamic_update_slice(new, old, (0,) * new.ndim),
             empty,
@@ -153,7 +153,7 @@ def test_a_cache_that_grows_loses_no_key_that_it_has_begun(kernel, stride):
 
 
 def test_the_cache_holds_a_third():
-    cache = Compressed().start({}, {}, SIZES, 2, 300, "float32")
+    cache = Compressed().init_cache({}, {}, SIZES, 2, 300, "float32")
     assert cache["k_BHKD"].shape == (2, 2, 100, 4)
     assert cache["v_BHKE"].shape == (2, 2, 100, 3)
 

@@ -36,7 +36,7 @@ def plain(tree):
 def test_what_is_shared(sharing):
     attend = Linformer(length=8, rank=2, sharing=sharing)
     params, state = attend.init(jax.random.key(0), SIZES)
-    shared = attend.init_shared(jax.random.key(0), SIZES)
+    shared = attend.params_shared(jax.random.key(0), SIZES)
     assert state == {}
     assert bool(shared) == (sharing == "layers") != bool(params)
     both = params | shared
@@ -52,7 +52,7 @@ def test_layers_share_what_keys_and_values_share():
         Linformer(length=8, rank=2, sharing=sharing) for sharing in ("layers", "keys_values")
     )
     rng = jax.random.key(1)
-    shared, own = layers.init_shared(rng, SIZES), keys_values.init(rng, SIZES)[0]
+    shared, own = layers.params_shared(rng, SIZES), keys_values.init(rng, SIZES)[0]
     np.testing.assert_array_equal(
         layers.attend(plain(shared), {}, Q, K, V, None)[0],
         keys_values.attend(plain(own), {}, Q, K, V, None)[0],
@@ -76,7 +76,7 @@ def test_products_stay_on_average():
 def test_a_longer_memory_is_refused_with_a_remedy():
     attend = Linformer(length=5, rank=2)
     params = plain(attend.init(jax.random.key(0), SIZES)[0])
-    with pytest.raises(ValueError, match=r"Linformer\(length=5\): got 6 keys; set length=6"):
+    with pytest.raises(ValueError, match=r"Linformer\(length=5\): got 6 positions; set length=6"):
         attend.attend(params, {}, Q, K, V, None)
     assert attend.attend(params, {}, Q, K[:, :5], V[:, :5], None)[0].shape == V.shape
 

@@ -137,7 +137,7 @@ def decode(cache, arrays, chunks, mask=None):
 @pytest.mark.parametrize("chunks", [(1,) * 6, (3, 1, 2)], ids=["one by one", "chunks"])
 def test_cached_decoding_is_the_full_pass(mask, chunks):
     arrays = qkv()
-    cache = Softmax().start({}, {}, SIZES, 2, 8, jnp.float32)
+    cache = Softmax().init_cache({}, {}, SIZES, 2, 8, jnp.float32)
     ours, cache = decode(cache, arrays, chunks, mask)
     full = attend(*arrays, Causal() if mask is None else Causal() & mask)
     np.testing.assert_allclose(ours, full, atol=1e-5)
@@ -150,7 +150,7 @@ def test_cached_rows_may_stand_at_different_positions_and_be_reordered():
     # Row 0 has three positions in its cache, row 1 of the other batch five.
     caches = []
     for x, row, length in ((arrays, 0, 3), (other, 1, 5)):
-        cache = Softmax().start({}, {}, SIZES, 2, 6, jnp.float32)
+        cache = Softmax().init_cache({}, {}, SIZES, 2, 6, jnp.float32)
         _, cache = decode(cache, [a[:, :length] for a in x], [length])
         caches.append(jax.tree.map(lambda a, row=row: a[row], cache))
     cache = jax.tree.map(lambda *rows: jnp.stack(rows), *caches)
@@ -170,7 +170,7 @@ def test_cached_bias_speaks_of_the_caches_positions():
     arrays = qkv()
     bias = jnp.asarray(np.random.default_rng(3).normal(size=(1, 3, 6, 6)), jnp.float32)
     full = attend(*arrays, Causal(), bias=bias)
-    cache = Softmax().start({}, {}, SIZES, 2, 6, jnp.float32)
+    cache = Softmax().init_cache({}, {}, SIZES, 2, 6, jnp.float32)
     _, cache = decode(cache, [x[:, :4] for x in arrays], [4])
     step = [x[:, 4:5] for x in arrays]
     ours, _ = extend(cache, *step, None, bias=bias[:, :, 4:5])
@@ -178,7 +178,7 @@ def test_cached_bias_speaks_of_the_caches_positions():
 
 
 def test_the_cache_has_the_batch_first_and_the_dtype_asked_for():
-    cache = Softmax().start({}, {}, SIZES, 7, 11, jnp.bfloat16)
+    cache = Softmax().init_cache({}, {}, SIZES, 7, 11, jnp.bfloat16)
     assert {x.shape[0] for x in jax.tree.leaves(cache)} == {7}
     assert cache["k_BHKD"].shape == (7, 3, 11, 4)
     assert cache["v_BHKE"].shape == (7, 3, 11, 5)

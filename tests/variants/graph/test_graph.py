@@ -268,7 +268,7 @@ def test_an_array_is_looked_up_at_the_edges_alone():
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (Edges(EDGES, NODES) & Causal(), "Graph cannot attend causally, since edges lead both"),
+        (Edges(EDGES, NODES) & Causal(), "Graph cannot attend causally"),
         (Causal(), "Graph cannot attend causally"),
         (Edges(EDGES, NODES) | Window(1, 1), r"Graph cannot look for edges under \|, ~ or PerHead"),
         (~Edges(EDGES, NODES), "Graph cannot look for edges under"),
@@ -287,7 +287,10 @@ def test_masks_that_are_refused(mask, message):
         (lambda g: g.attend(PARAMS, {}, Q[:, :5], K, V, None), "Graph cannot attend across two"),
         (lambda g: g.attend(PARAMS, {}, Q, K, V, None, bias=Q), "Graph cannot add a bias"),
         (lambda g: g.attend(PARAMS, {}, Q, K[:, :, :1], V[:, :, :1], None), "Graph cannot share 1"),
-        (lambda g: g.start({}, {}, SIZES, 1, 5, "float32"), "Graph cannot decode from a cache"),
+        (
+            lambda g: g.init_cache({}, {}, SIZES, 1, 5, "float32"),
+            "Graph cannot decode from a cache",
+        ),
         (lambda g: g.extend({}, {}, {}, Q, K, V, None), "Graph cannot decode from a cache"),
     ],
     ids=["cross", "bias", "grouped", "start", "extend"],

@@ -82,7 +82,7 @@ def test_chunks_of_a_long_sequence_are_the_recurrence_of_its_tokens(attend):
     q, k, v, x = drawn(150)
     params, state = made(attend)
     full = attended(attend, q, k, v, x, masks.Causal())
-    cache = attend.start(params, state, SIZES, 2, 150, jnp.float32)
+    cache = attend.init_cache(params, state, SIZES, 2, 150, jnp.float32)
 
     @jax.jit
     def recurrence(cache, tokens):
@@ -101,7 +101,7 @@ def test_chunks_of_a_long_sequence_are_the_recurrence_of_its_tokens(attend):
 def test_the_cache_is_as_large_for_any_length_and_float32_for_any_dtype(attend):
     params, state = made(attend)
     short, long = (
-        attend.start(params, state, SIZES, 2, length, jnp.bfloat16) for length in (1, 10_000)
+        attend.init_cache(params, state, SIZES, 2, length, jnp.bfloat16) for length in (1, 10_000)
     )
     q, k, v, x = drawn(3, "bfloat16")
     out, after = extended(attend, params, state, short, q, k, v, None, x)
@@ -184,7 +184,7 @@ def test_a_gap_does_not_fade_what_is_cached():
     real_T = np.array([1, 1, 0, 0, 1, 0, 1, 1, 1], bool)
     mask = masks.Valid(np.broadcast_to(real_T, (2, 9)))
     full = attended(GATED, q, k, v, x, masks.Causal() & mask)
-    cache, outs = GATED.start(params, state, SIZES, 2, 9, jnp.float32), []
+    cache, outs = GATED.init_cache(params, state, SIZES, 2, 9, jnp.float32), []
     for t in range(9):
         now = [y[:, t : t + 1] for y in (q, k, v, x)]
         out, cache = extended(GATED, params, state, cache, *now[:3], mask, now[3])
@@ -222,7 +222,7 @@ def test_gates_decay_by_what_lies_between():
 
 def test_gates_need_the_layers_input_and_one_sequence():
     q, k, v, x = drawn(5)
-    with pytest.raises(ValueError, match=r"RFA\(gated=True\): x_BTM is missing"):
+    with pytest.raises(ValueError, match=r"RFA: x_BTM is missing"):
         attended(GATED, q, k, v, None)
     with pytest.raises(NotImplementedError, match=r"RFA cannot attend across .*; use Softmax"):
         attended(GATED, q[:, :3], k, v, x[:, :3])

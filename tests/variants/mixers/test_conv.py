@@ -38,7 +38,7 @@ def test_what_is_not_there_counts_as_zeros(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cache_holds_what_the_kernel_reaches(kind):
     conv = Conv(kind, left=3, right=1)
-    cache = conv.start({}, {}, SIZES, 5, 1000, jnp.bfloat16)
+    cache = conv.init_cache({}, {}, SIZES, 5, 1000, jnp.bfloat16)
     assert cache["u_BLM"].shape == (5, 3, 4)
     assert cache["u_BLM"].dtype == jnp.bfloat16
 
@@ -47,7 +47,7 @@ def test_a_kernel_that_reaches_nothing_before_it_keeps_nothing():
     conv, x_BQM = Conv(left=0, right=1), jnp.ones((2, 3, 4))
     params = with_ones(conv)
     ours, cache = conv.extend(
-        params, {}, conv.start(params, {}, SIZES, 2, 9, "float32"), x_BQM, None
+        params, {}, conv.init_cache(params, {}, SIZES, 2, 9, "float32"), x_BQM, None
     )
     np.testing.assert_allclose(ours, conv.mix(params, {}, x_BQM, Causal())[0], atol=1e-6)
     assert cache["u_BLM"].shape == (2, 0, 4)

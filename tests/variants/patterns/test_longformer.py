@@ -133,18 +133,18 @@ def test_its_own_projections_are_in_the_module_and_are_trained():
         (
             lambda: LONG.attend({}, {}, Q, K, V, masks.Causal(), x_BTM=X),
             NotImplementedError,
-            "^Longformer cannot attend causally.*; use Local or Strided; without global tokens",
+            "^Longformer cannot attend causally; use Softmax; without global tokens",
         ),
-        (lambda: LONG.attend({}, {}, Q, K, V, None), ValueError, "x_BTM is missing; its global"),
+        (lambda: LONG.attend({}, {}, Q, K, V, None), ValueError, "Longformer: x_BTM is missing"),
         (
-            lambda: LONG.start({}, {}, SIZES, 1, 4, "float32"),
+            lambda: LONG.init_cache({}, {}, SIZES, 1, 4, "float32"),
             NotImplementedError,
             "^Longformer cannot decode from a cache.*first=0",
         ),
         (
             lambda: Longformer(positions=(9,)).attend(params_of(LONG), {}, Q, K, V, None, x_BTM=X),
             ValueError,
-            "position 9 lies beyond the 9 keys; name positions below 9",
+            "position 9 lies beyond the 9 queries; name positions below 9",
         ),
         (
             lambda: Longformer(left=(1, 2, 3)).attend(params_of(LONG), {}, Q, K, V, None, x_BTM=X),
