@@ -17,12 +17,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARY = {
     "errors": set(),
     "shapes": set(),
-    "protocols": {"shapes"},
     "randomness": set(),
     "masks": {"shapes"},
     "positions": {"shapes"},
     "biases": {"shapes"},
     "kernels": {"shapes", "masks", "positions", "biases", "randomness"},
+    "protocols": {"shapes", "masks", "positions", "biases", "kernels"},
     "variants": {"shapes", "protocols", "masks", "positions", "biases", "randomness", "kernels"},
 }
 LIBRARY["modules"] = {*LIBRARY}

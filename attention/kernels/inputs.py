@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -54,6 +55,16 @@ class Inputs(NamedTuple):
         """Which keys are not padding, bool [B, K]."""
         batch, k_len = self.k_BKHD.shape[:2]
         return _real(self.mask.padding(self.q_BQHD.shape[1], k_len)[1], batch, k_len)
+
+
+@dataclass(frozen=True)
+class RowsOfBias(Bias):
+    """A bias given as an array, [B or 1, H or 1, Q, K], of which the rows are the new queries."""
+
+    bias_BHQK: jax.Array
+
+    def at(self, q_pos: Any, k_pos: Any) -> jax.Array:
+        return jnp.take_along_axis(self.bias_BHQK, k_pos, axis=3, mode="clip")
 
 
 def read_inputs(

@@ -141,7 +141,7 @@ def test_within_one_sequence_it_is_refused(case):
     variables = layer.init(jax.random.key(0), x_BTM, x_BTM)
     with pytest.raises(NotImplementedError, match="cannot attend within one sequence.*; use Soft"):
         layer.apply(variables, x_BTM)
-    with pytest.raises(NotImplementedError, match="cannot decode from a cache; use an attention"):
+    with pytest.raises(NotImplementedError, match="cannot attend within one sequence"):
         layer.apply(variables, 1, 4, 12, method="start")
 
 
