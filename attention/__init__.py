@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         SynthesizerAttention,
         TemperedAttention,
     )
-    from attention.modules.mixing import Mixing
+    from attention.modules.mixing import TokenMixing
 
 __all__ = [
     "AdditiveAttention",
@@ -71,7 +71,6 @@ __all__ = [
     "LocationAttention",
     "LongformerAttention",
     "MixerMixing",
-    "Mixing",
     "MonotonicAttention",
     "MultiHead",
     "PatternedAttention",
@@ -86,6 +85,7 @@ __all__ = [
     "StridedAttention",
     "SynthesizerAttention",
     "TemperedAttention",
+    "TokenMixing",
     "Transformer",
     "kernels",
     "masks",
@@ -98,7 +98,7 @@ __all__ = [
 _MODULES = ("kernels", "masks", "positions", "shapes", "variants")
 _OF_MODULES = {
     "MultiHead": "modules.attention.multi_head",
-    "Mixing": "modules.mixing",
+    "TokenMixing": "modules.mixing",
     "Transformer": "models.transformer",
     "softmax_attention": "kernels",
 }

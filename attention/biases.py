@@ -119,7 +119,7 @@ class ALiBi(Bias):
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["table_1HR1"],
-    meta_fields=["max_distance", "both_ways"],
+    meta_fields=["max_distance", "bidirectional"],
 )
 @dataclass(frozen=True)
 class Relative(Bias):
@@ -131,13 +131,13 @@ class Relative(Bias):
     Attributes:
       table_1HR1: R buckets a head.
       max_distance: tokens.
-      both_ways: keys after the query have half of the buckets for themselves (encoders);
+      bidirectional: keys after the query have half of the buckets for themselves (encoders);
         otherwise they share the bucket of distance 0 (decoders, which do not see them).
     """
 
     table_1HR1: jax.Array
     max_distance: int = 128
-    both_ways: bool = True
+    bidirectional: bool = True
 
     def at(self, q_pos: Any, k_pos: Any) -> jax.Array:
         bucket_BQK = self.bucket(k_pos - q_pos)[:, 0]
@@ -150,7 +150,7 @@ class Relative(Bias):
         """The bucket of each k - q, int32."""
         buckets, difference = self.table_1HR1.shape[2], jnp.asarray(difference)
         first: Any = 0
-        if self.both_ways:
+        if self.bidirectional:
             buckets //= 2
             first = jnp.where(difference > 0, buckets, 0)
             distance = jnp.abs(difference)

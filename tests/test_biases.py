@@ -13,10 +13,10 @@ from attention.masks import Causal
 from attention.modules.position_biases import ALiBiPositions, RelativePositions
 
 
-def t5_bucket(difference, *, both_ways, buckets, max_distance):
+def t5_bucket(difference, *, bidirectional, buckets, max_distance):
     """Raffel et al. 2020, as its appendix tells it in words; one distance at a time."""
     first = 0
-    if both_ways:
+    if bidirectional:
         buckets //= 2
         first = buckets if difference > 0 else 0
         distance = abs(difference)
@@ -29,17 +29,17 @@ def t5_bucket(difference, *, both_ways, buckets, max_distance):
     return first + min(exact + int(steps + 1e-6), buckets - 1)
 
 
-@pytest.mark.parametrize("both_ways", [True, False])
+@pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize(("buckets", "max_distance"), [(32, 128), (8, 20)])
-def test_t5_buckets(both_ways, buckets, max_distance):
-    bias = Relative(jnp.zeros((1, 1, buckets, 1)), max_distance, both_ways)
+def test_t5_buckets(bidirectional, buckets, max_distance):
+    bias = Relative(jnp.zeros((1, 1, buckets, 1)), max_distance, bidirectional)
     differences = np.arange(-300, 301)
     # Exactly on an edge float32 may fall to either side; those distances are left out.
-    share = np.log(np.maximum(abs(differences), 1) / (buckets // (4 if both_ways else 2)))
-    steps = share / np.log(max_distance / (buckets // (4 if both_ways else 2)))
-    steps *= buckets // (4 if both_ways else 2)
+    share = np.log(np.maximum(abs(differences), 1) / (buckets // (4 if bidirectional else 2)))
+    steps = share / np.log(max_distance / (buckets // (4 if bidirectional else 2)))
+    steps *= buckets // (4 if bidirectional else 2)
     inside = abs(steps - np.round(steps)) > 1e-5
-    options = {"both_ways": both_ways, "buckets": buckets, "max_distance": max_distance}
+    options = {"bidirectional": bidirectional, "buckets": buckets, "max_distance": max_distance}
     theirs = [t5_bucket(int(d), **options) for d in differences]
     np.testing.assert_array_equal(bias.bucket(differences)[inside], np.array(theirs)[inside])
     assert set(theirs) <= set(range(buckets))
@@ -106,10 +106,10 @@ def test_a_bias_speaks_of_absolute_positions(make):
 
 
 def test_modules_give_them():
-    relative = RelativePositions(heads=2, both_ways=False)
+    relative = RelativePositions(heads=2, bidirectional=False)
     variables = relative.init(jax.random.key(0))
     assert relative.apply(variables).dense(4, 4).shape == (1, 2, 4, 4)
-    assert not ALiBiPositions(heads=2, both_ways=True).init(jax.random.key(0))
+    assert not ALiBiPositions(heads=2, bidirectional=True).init(jax.random.key(0))
 
 
 def test_wrong_input():

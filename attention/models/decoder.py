@@ -46,7 +46,7 @@ class Decoder(Stack):
         if self.points:
             check_copies(self.cross)
         if self.position_bias is not None:
-            self.decoder_bias = self.position_bias(heads=self.heads, both_ways=not self.causal)
+            self.decoder_bias = self.position_bias(heads=self.heads, bidirectional=not self.causal)
         if self.cross is not None:
             self.cross_shared = Shared(self.cross)
         self.decoder_layers = [

@@ -40,7 +40,7 @@ class Encoder(Stack):
 
     def setup(self) -> None:
         if self.position_bias is not None:
-            self.encoder_bias = self.position_bias(heads=self.heads, both_ways=True)
+            self.encoder_bias = self.position_bias(heads=self.heads, bidirectional=True)
         self.encoder_shared = Shared(self.attention)
         self.encoder_layers = [
             self.make_layer(EncoderLayer, self.attention) for _ in range(self.layers)

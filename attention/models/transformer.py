@@ -47,7 +47,7 @@ class Transformer(nn.Module):
       positions: makes the module that adds positions, or None.
       rotary: rotary positions of the self-attentions, or None.
       position_bias: makes the module that gives the self-attentions' bias of positions, one for
-        each stack, given ``heads`` and ``both_ways``; or None.
+        each stack, given ``heads`` and ``bidirectional``; or None.
       kv_heads: heads of keys and values; must divide the heads; as many if None.
       dropout: rate on embeddings and on each sublayer's output.
       external_tokens: learned vectors that go before the source through the encoder, no part of

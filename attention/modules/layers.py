@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from attention.masks import Mask
-from attention.modules.attention.memory import Memory, pointing
+from attention.modules.attention.memory import Memory
 from attention.modules.attention.multi_head import MultiHead
 from attention.modules.dropout import Dropout
 from attention.modules.feed_forward import FeedForward
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 from attention.modules.normalisation import BatchNorm
 from attention.positions import Rotary
 from attention.protocols import TokenMixer
@@ -145,11 +145,10 @@ class DecoderLayer(nn.Module):
         """The memory's keys and values, computed once for all steps."""
         if memory_BSM is None:
             return None
-        memory = self.cross_attention.project_memory(memory_BSM, mask)
-        return pointing(memory) if self.points else memory
+        return self.cross_attention.project_memory(memory_BSM, mask)
 
     def start(self, batch: int, length: int, model_size: int, memory: Memory | None) -> Tree:
-        """A cache for ``length`` positions of self-attention, and what the first step carries."""
+        """A cache for ``length`` positions, and the first state of an alignment."""
         cross = {} if memory is None else self.cross_attention.start_cross(memory, model_size)
         return {"self": self.self_attention.start(batch, length, model_size), "cross": cross}
 
@@ -180,25 +179,29 @@ class DecoderLayer(nn.Module):
         y = self.self_residual.before(y_BQM)
         out_BQM, of_self = self.self_attention.extend(cache["self"], y, pos_BQ, bias=bias)
         y_BQM = self.self_residual.after(y_BQM, out_BQM)
-        y_BQM, weights_BQS, carry = self._cross(
+        y_BQM, weights_BQS, of_cross = self._cross(
             y_BQM, memory, cross_mask, cross_shared, cache["cross"]
         )
-        return self._feed_forward(y_BQM), weights_BQS, {"self": of_self, "cross": carry}
+        return self._feed_forward(y_BQM), weights_BQS, {"self": of_self, "cross": of_cross}
 
     def _cross(
-        self, y_BTM: jax.Array, memory: Memory | None, mask: Any, shared: Tree, carry: Tree = None
+        self, y_BTM: jax.Array, memory: Memory | None, mask: Any, shared: Tree, state: Tree = None
     ) -> tuple[jax.Array, jax.Array | None, Tree]:
-        """The sublayer of cross-attention: output, weights, and what the next step finds."""
+        """The sublayer of cross-attention: output, weights, and the alignment's state."""
         if memory is None:
-            return y_BTM, None, carry
-        y = self.cross_residual.before(y_BTM)
-        grouped = y.reshape(memory[0].shape[0], -1, y.shape[-1])
-        asked = self.cross_attention.ask(grouped, memory, mask, shared=shared, carry=carry)
-        y_BTM = self.cross_residual.after(y_BTM, asked.out_BQM.reshape(y.shape))
-        if not self.points:
-            return y_BTM, None, asked.carry
-        weights_BTS = asked.beside_BQX.reshape(*y.shape[:2], asked.beside_BQX.shape[-1])
-        return y_BTM, weights_BTS, asked.carry
+            return y_BTM, None, state
+        y, weights_BTS = self.cross_residual.before(y_BTM), None
+        rows = y.reshape(memory[0].shape[0], -1, y.shape[-1])
+        if self.points:
+            out_BQM, weights_BQS, state = self.cross_attention.cross_with_weights(
+                rows, memory, mask, shared=shared, alignment_state=state
+            )
+            weights_BTS = weights_BQS.reshape(*y.shape[:2], weights_BQS.shape[-1])
+        else:
+            out_BQM, state = self.cross_attention.cross_with_state(
+                rows, memory, mask, shared=shared, alignment_state=state
+            )
+        return self.cross_residual.after(y_BTM, out_BQM.reshape(y.shape)), weights_BTS, state
 
     def _feed_forward(self, y_BTM: jax.Array) -> jax.Array:
         return self.ff_residual.after(y_BTM, self.ff(self.ff_residual.before(y_BTM)))
@@ -216,7 +219,7 @@ class Stack(nn.Module):
       pre_norm: normalise before each sublayer, and once at the end, rather than after.
       rotary: rotary positions of the self-attention, or None.
       position_bias: makes the module that gives the self-attention's bias of positions, given
-        ``heads`` and ``both_ways``; or None.
+        ``heads`` and ``bidirectional``; or None.
       kv_heads: heads of keys and values; must divide the heads; as many if None.
       dropout: rate on each sublayer's output.
       remat: recompute each layer in the backward pass rather than store it.
@@ -257,22 +260,22 @@ class Stack(nn.Module):
 
 def multi_head(
     heads: int,
-    attend: Any,
+    attention: Any,
     kv_heads: int | None = None,
     rotary: Any = None,
     dtype: Any = jnp.float32,
 ) -> Make:
-    """A maker of layers of these hyperparameters: ``MultiHead``, or ``Mixing`` for a mixer.
+    """A maker of layers of these hyperparameters: ``MultiHead``, or ``TokenMixing`` for a mixer.
 
     Raises:
       NotImplementedError: a mixer is to have what only queries and keys can.
     """
-    if isinstance(attend, TokenMixer):
+    if isinstance(attention, TokenMixer):
         for what, value in (("rotary positions", rotary), (f"{kv_heads} kv_heads", kv_heads)):
             if value is not None and value != heads:
                 raise NotImplementedError(
-                    f"{type(attend).__name__} cannot take {what}, since it has no queries and "
+                    f"{type(attention).__name__} cannot take {what}, since it has no queries and "
                     "keys; use None, or Softmax"
                 )
-        return lambda: Mixing(heads, attend, dtype)
-    return lambda: MultiHead(heads, attend, rotary=rotary, dtype=dtype, kv_heads=kv_heads)
+        return lambda: TokenMixing(heads, attention, dtype)
+    return lambda: MultiHead(heads, attention, rotary=rotary, dtype=dtype, kv_heads=kv_heads)

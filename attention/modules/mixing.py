@@ -8,34 +8,34 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from attention.modules.attention.variables import Own
+from attention.modules.attention.variables import AttentionVariables
 from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
 
 
-class Mixing(nn.Module):
+class TokenMixing(nn.Module):
     """Lets positions mix without queries, keys and values, and without a second sequence.
 
     Training (dropout) is on when an rng named "dropout" is given to ``apply``.
 
     Attributes:
       heads: number of heads, for mixers that have any.
-      mix: what mixes, a value from ``attention.variants``.
+      mixer: a value from ``attention.variants``.
       dtype: compute dtype; parameters are float32.
 
         >>> from attention.variants import FNet
-        >>> layer = Mixing(heads=2, mix=FNet())
+        >>> layer = TokenMixing(heads=2, mixer=FNet())
         >>> x_BTM = jnp.ones((1, 5, 8))
         >>> layer.apply({}, x_BTM).shape
         (1, 5, 8)
     """
 
     heads: int
-    mix: TokenMixer
+    mixer: TokenMixer
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        self.own = Own(self.mix)
+        self.attention_variables = AttentionVariables(self.mixer, name="own")
 
     def __call__(
         self,
@@ -66,21 +66,21 @@ class Mixing(nn.Module):
             raise ValueError(
                 f"x_BTM has shape {x_BTM.shape}; it needs three axes: batch, length, features"
             )
-        require(self.mix, Needs(cross=memory_BKM is not None, bias=bias is not None))
+        require(self.mixer, Needs(cross=memory_BKM is not None, bias=bias is not None))
         x_BTM = x_BTM.astype(self.dtype)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
-        params, state = self.own(self._sizes(x_BTM.shape[-1]), shared)
+        params, state = self.attention_variables(self._sizes(x_BTM.shape[-1]), shared)
         self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
-        out_BTM, state = self.mix.mix(params, state, x_BTM, mask, rng=rng)
-        self.own.keep(state)
+        out_BTM, state = self.mixer.mix(params, state, x_BTM, mask, rng=rng)
+        self.attention_variables.keep(state)
         return out_BTM
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
-        require(self.mix, Needs(cached=True))
+        require(self.mixer, Needs(cached=True))
         sizes = self._sizes(model_size)
-        params, state = self.own(sizes)
-        return self.mix.init_cache(params, state, sizes, batch, length, self.dtype)
+        params, state = self.attention_variables(sizes)
+        return self.mixer.init_cache(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,
@@ -92,10 +92,13 @@ class Mixing(nn.Module):
         bias: Any = None,
     ) -> tuple[jax.Array, Tree]:
         """The next Q positions, after those cached, causally."""
-        require(self.mix, Needs(cached=True, bias=bias is not None))
-        params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        return self.mix.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
+        require(self.mixer, Needs(cached=True, bias=bias is not None))
+        params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]))
+        return self.mixer.extend(params, state, cache, x_BQM.astype(self.dtype), mask)
 
     def _sizes(self, model_size: int) -> Sizes:
         size = model_size // self.heads
         return Sizes(self.heads, size, size, model_size)
+
+
+TokenMixing.__name__ = "Mixing"  # for Linen's automatic names of parameters, as they were

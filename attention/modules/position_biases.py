@@ -16,11 +16,11 @@ class ALiBiPositions(nn.Module):
 
     Attributes:
       heads: H.
-      both_ways: whether keys after the query are looked at; makes no difference here.
+      bidirectional: whether keys after the query are looked at; makes no difference here.
     """
 
     heads: int
-    both_ways: bool
+    bidirectional: bool
 
     @nn.compact
     def __call__(self) -> Bias:
@@ -32,13 +32,13 @@ class RelativePositions(nn.Module):
 
     Attributes:
       heads: H.
-      both_ways: keys after the query have buckets of their own.
+      bidirectional: keys after the query have buckets of their own.
       buckets: R.
       max_distance: tokens from which on all share the last bucket.
     """
 
     heads: int
-    both_ways: bool
+    bidirectional: bool
     buckets: int = 32
     max_distance: int = 128
 
@@ -51,4 +51,4 @@ class RelativePositions(nn.Module):
             ),
             (self.buckets, self.heads),
         )
-        return Relative(table_RH.T[None, :, :, None], self.max_distance, self.both_ways)
+        return Relative(table_RH.T[None, :, :, None], self.max_distance, self.bidirectional)

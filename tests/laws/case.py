@@ -10,7 +10,7 @@ import flax.linen as nn
 
 from attention import MultiHead
 from attention.masks import Mask
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 from attention.protocols import Attention, TokenMixer
 from attention.shapes import Sizes
 
@@ -90,6 +90,6 @@ class Case:
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
 
 
-def mixing(heads: int, attend: TokenMixer, features: int, dtype: Any) -> Mixing:
+def mixing(heads: int, attention: TokenMixer, features: int, dtype: Any) -> TokenMixing:
     """The layer of a mixer, as ``Case.module``."""
-    return Mixing(heads, attend, dtype)
+    return TokenMixing(heads, attention, dtype)

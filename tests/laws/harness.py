@@ -171,7 +171,7 @@ def somewhere(case: Case) -> Setting:
 def layer_of(case: Case, sizes: Sizes, dtype: Any) -> nn.Module:
     heads = sizes.heads * case.groups
     features = heads * sizes.size
-    return case.module(heads=heads, attend=case.attend, features=features, dtype=dtype)
+    return case.module(heads=heads, attention=case.attend, features=features, dtype=dtype)
 
 
 def draw(

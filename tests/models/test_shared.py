@@ -75,7 +75,7 @@ def test_decoding_step_by_step_has_them_too():
 
 
 def test_a_layer_by_itself_makes_its_own():
-    layer, x_BTM = MultiHead(heads=2, attend=Factored()), jnp.ones((1, 3, 8))
+    layer, x_BTM = MultiHead(heads=2, attention=Factored()), jnp.ones((1, 3, 8))
     variables = nn.meta.unbox(jax.jit(layer.init)(jax.random.key(0), x_BTM))
     apply = jax.jit(layer.apply)
     own = variables["params"]["own"]["shared"]["learned"]["factor"]

@@ -1,5 +1,7 @@
 """Dropout: its rate, its scale, its randomness."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,8 @@ class Unchanged(nn.Module):
 def test_a_sublayers_output_is_dropped_and_the_residual_is_not(pre):
     residual = Residual(norm=Unchanged, pre=pre, dropout=0.5)
     x = jnp.full((10, 50), 7.0)
-    out = residual.apply({}, x, jnp.ones_like, rngs={"dropout": jax.random.key(0)})
+    np.testing.assert_array_equal(residual.apply({}, x, method="before"), x)
+    after = partial(residual.apply, {}, x, jnp.ones_like(x), method="after")
+    out = after(rngs={"dropout": jax.random.key(0)})
     np.testing.assert_array_equal(np.unique(out), [7.0, 9.0])
-    np.testing.assert_array_equal(residual.apply({}, x, jnp.ones_like), x + 1)
+    np.testing.assert_array_equal(after(), x + 1)

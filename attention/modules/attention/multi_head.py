@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from attention.biases import Bias, as_bias
 from attention.masks import Causal, Lengths, as_mask
 from attention.modules.attention import prefix_cache
-from attention.modules.attention.memory import Asked, Memory, by_beams
+from attention.modules.attention.memory import CrossAttentionOutput, Memory, by_beams
 from attention.modules.attention.padding import zero_padding
 from attention.modules.attention.projections import FromHeads, ToHeads
-from attention.modules.attention.variables import Own
+from attention.modules.attention.variables import AttentionVariables
 from attention.positions import Rotary
 from attention.protocols import Attention, Needs, StatefulCrossAttention, require
 from attention.shapes import Sizes, Tree, accumulator
@@ -33,7 +33,7 @@ class MultiHead(nn.Module):
 
     Attributes:
       heads: number of heads H; must divide ``features``.
-      attend: the attention, a value from ``attention.variants``.
+      attention: a value from ``attention.variants``.
       features: size of all queries together (H·D); the input's M by default.
       rotary: rotary positions for self-attention, or None.
       dtype: compute dtype; parameters are float32.
@@ -50,14 +50,14 @@ class MultiHead(nn.Module):
     """
 
     heads: int
-    attend: Attention = Softmax()
+    attention: Attention = Softmax()
     features: int | None = None
     rotary: Rotary | None = None
     dtype: Any = jnp.float32
     kv_heads: int | None = None
 
     def setup(self) -> None:
-        projections = self.attend.capabilities.projections
+        projections = self.attention.capabilities.projections
         if projections != "values":
             self.query = ToHeads(self.heads, self.features, self.dtype)
         if projections == "apart":
@@ -65,7 +65,7 @@ class MultiHead(nn.Module):
         if projections != "one":
             self.value = ToHeads(self.heads, self.features, self.dtype, self.kv_heads)
         self.out = FromHeads(self.dtype)
-        self.own = Own(self.attend)
+        self.attention_variables = AttentionVariables(self.attention, name="own")
 
     def __call__(
         self,
@@ -123,9 +123,9 @@ class MultiHead(nn.Module):
         shared: Tree = None,
     ) -> jax.Array:
         """Cross-attention from x to what ``project_memory`` made."""
-        return self.ask(x_BQM, memory, mask, bias=bias, shared=shared).out_BQM
+        return self.cross_with_state(x_BQM, memory, mask, bias=bias, shared=shared)[0]
 
-    def ask(
+    def cross_with_state(
         self,
         x_BQM: jax.Array,
         memory: Memory,
@@ -133,47 +133,95 @@ class MultiHead(nn.Module):
         *,
         bias: Any = None,
         shared: Tree = None,
-        carry: Tree = None,
-    ) -> Asked:
-        """``cross`` with all that it gives.
+        alignment_state: Tree = None,
+    ) -> tuple[jax.Array, Tree]:
+        """Cross-attention of the next queries, by an attention that may keep an alignment.
 
-        ``carry`` is what ``start_cross`` or the last step gave, where x is the next step of one or
-        more beams of each row, which stand one after another; and None where x has all queries.
+        Args:
+          x_BQM: the next queries of one or more beams of each row, which stand one after another;
+            all queries where there is no ``alignment_state``.
+          memory: from ``project_memory``.
+          mask: as in ``__call__``.
+          bias: as in ``__call__``.
+          shared: as in ``__call__``.
+          alignment_state: from ``start_cross`` or the last queries, or None.
+
+        Returns:
+          out_BQM, and the alignment's state after these queries.
         """
+        out_BQHE, alignment_state = self._cross(x_BQM, memory, mask, bias, shared, alignment_state)
+        return self.out(out_BQHE, x_BQM.shape[-1]), alignment_state
+
+    def cross_with_weights(
+        self,
+        x_BQM: jax.Array,
+        memory: Memory,
+        mask: Any = None,
+        *,
+        bias: Any = None,
+        shared: Tree = None,
+        alignment_state: Tree = None,
+    ) -> CrossAttentionOutput:
+        """As ``cross_with_state``, and the weight of each key, which copying needs.
+
+        All attentions are linear in the values, so the weights are the output for the identity. It
+        goes through the same sums as the values, beside them; cost: K more features a head.
+        """
+        k_BKHD, v_BKHE = memory
+        batch, length, heads, size = v_BKHE.shape
+        eye_1K1K = jnp.eye(length, dtype=v_BKHE.dtype)[None, :, None]
+        eye_BKHK = jnp.broadcast_to(eye_1K1K, (batch, length, heads, length))
+        v_BKHX = jnp.concatenate([v_BKHE, eye_BKHK], axis=-1)
+        out_BQHX, alignment_state = self._cross(
+            x_BQM, (k_BKHD, v_BKHX), mask, bias, shared, alignment_state
+        )
+        out_BQHE, weights_BQHK = jnp.split(out_BQHX, [size], axis=-1)
+        weights_BQK = weights_BQHK.astype(accumulator(self.dtype)).mean(axis=2)
+        out_BQM = self.out(out_BQHE, x_BQM.shape[-1])
+        return CrossAttentionOutput(out_BQM, weights_BQK, alignment_state)
+
+    def _cross(
+        self,
+        x_BQM: jax.Array,
+        memory: Memory,
+        mask: Any,
+        bias: Any,
+        shared: Tree,
+        alignment_state: Tree,
+    ) -> tuple[jax.Array, Tree]:
+        """The heads' outputs, and the alignment's state."""
         self._require(cross=True, bias=bias is not None)
         x_BQM = zero_padding(x_BQM, mask, queries=True)
-        q_BQHD, sizes = self.query(x_BQM), self._sizes(x_BQM.shape[-1])
-        if carry and isinstance(self.attend, StatefulCrossAttention):
-            step = partial(self.attend.extend_cross, *self.own(sizes, shared))
-            out_BQHX, carry = by_beams(step, carry, self._shared(q_BQHD, *memory), mask)
-        else:
-            out_BQHX = self._gather(q_BQHD, *memory, mask, bias, x_BQM, shared)
-        out_BQHE, beside_BQHX = jnp.split(out_BQHX, [sizes.value_size], axis=-1)
-        beside_BQX = beside_BQHX.astype(accumulator(self.dtype)).mean(axis=2)
-        return Asked(self.out(out_BQHE, sizes.model_size), beside_BQX, carry)
+        q_BQHD = self.query(x_BQM)
+        if not (alignment_state and isinstance(self.attention, StatefulCrossAttention)):
+            out_BQHE = self._gather(q_BQHD, *memory, mask, bias, x_BQM, shared)
+            return out_BQHE, alignment_state
+        params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]), shared)
+        step = partial(self.attention.extend_cross, params, state)
+        return by_beams(step, alignment_state, self._shared(q_BQHD, *memory), mask)
 
     def start_cross(self, memory: Memory, model_size: int) -> Tree:
-        """What the first step of ``ask`` finds: nothing, unless the attention carries."""
-        if not isinstance(self.attend, StatefulCrossAttention):
+        """The state before the first query; nothing, unless the attention keeps an alignment."""
+        if not isinstance(self.attention, StatefulCrossAttention):
             return {}
         sizes, (batch, length, *_) = self._sizes(model_size), memory[0].shape
-        params, state = self.own(sizes)
-        return self.attend.start_cross(params, state, sizes, batch, length, self.dtype)
+        params, state = self.attention_variables(sizes)
+        return self.attention.start_cross(params, state, sizes, batch, length, self.dtype)
 
     def start(self, batch: int, length: int, model_size: int) -> Tree:
         """An empty cache of ``length`` positions for ``extend``."""
         self._require(cached=True)
-        if self.attend.capabilities.decoding == "recompute":
-            if self.attend.capabilities.causal == "values only":
+        if self.attention.capabilities.decoding == "recompute":
+            if self.attention.capabilities.causal == "values only":
                 warnings.warn(
-                    f"{type(self.attend).__name__} works out the prefix again at each step of "
+                    f"{type(self.attention).__name__} works out the prefix again at each step of "
                     "decoding; what it selects can differ from training, which saw later tokens",
                     stacklevel=2,
                 )
             return prefix_cache.empty(batch, length, model_size, self.dtype)
         sizes = self._sizes(model_size)
-        params, state = self.own(sizes)
-        return self.attend.init_cache(params, state, sizes, batch, length, self.dtype)
+        params, state = self.attention_variables(sizes)
+        return self.attention.init_cache(params, state, sizes, batch, length, self.dtype)
 
     def extend(
         self,
@@ -189,20 +237,20 @@ class MultiHead(nn.Module):
         Where the prefix is worked out again, its positions count from 0.
         """
         self._require(cached=True, bias=bias is not None)
-        if self.attend.capabilities.decoding == "recompute":
+        if self.attention.capabilities.decoding == "recompute":
             cache, at_BQ = prefix_cache.appended(cache, x_BQM)
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
             out_BTM = self(cache["x_BTM"], mask=so_far, bias=bias)
             return jnp.take_along_axis(out_BTM, at_BQ[..., None], axis=1), cache
         q_BQHD, k_BQHD, v_BQHE = self._shared(*self._project(x_BQM, pos_BQ))
-        params, state = self.own(self._sizes(x_BQM.shape[-1]))
-        out_BQHE, cache = self.attend.extend(
+        params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]))
+        out_BQHE, cache = self.attention.extend(
             params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias, x_BTM=x_BQM
         )
         return self.out(out_BQHE, x_BQM.shape[-1]), cache
 
     def _project(self, x_BTM: jax.Array, pos_BT: jax.Array) -> tuple[jax.Array, ...]:
-        if self.attend.capabilities.projections == "values":
+        if self.attention.capabilities.projections == "values":
             return (self.value(x_BTM),) * 3
         q_BTHD = self.query(x_BTM)
         k_BTHD, v_BTHE = self._keys_and_values(x_BTM, q_BTHD)
@@ -214,7 +262,7 @@ class MultiHead(nn.Module):
         self, memory_BKM: jax.Array, q_BKHD: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Keys and values; ``q_BKHD`` are the memory's own queries, if they are at hand."""
-        projections = self.attend.capabilities.projections
+        projections = self.attention.capabilities.projections
         if projections == "apart":
             return self.key(memory_BKM), self.value(memory_BKM)
         k_BKHD = self.query(memory_BKM) if q_BKHD is None else q_BKHD
@@ -232,30 +280,30 @@ class MultiHead(nn.Module):
     ) -> jax.Array:
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
         rng = self.make_rng("dropout") if self.has_rng("dropout") else None
-        params, state = self.own(self._sizes(x_BQM.shape[-1]), shared)
+        params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]), shared)
         asked = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
         self.sow("intermediates", "attended", asked)
-        out_BQHE, state = self.attend.attend(
+        out_BQHE, state = self.attention.attend(
             params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )
-        self.own.keep(state)
+        self.attention_variables.keep(state)
         return out_BQHE
 
     def _require(self, **needs: bool) -> None:
         shared_heads = self.kv_heads not in (None, self.heads)
         rotary = self.rotary is not None and not needs.get("cross")
-        require(self.attend, Needs(shared_heads=shared_heads, rotary=rotary, **needs))
+        require(self.attention, Needs(shared_heads=shared_heads, rotary=rotary, **needs))
 
     def _sizes(self, model_size: int) -> Sizes:
         size = (self.features or model_size) // self.heads
-        kv_heads = self.kv_heads if self.attend.capabilities.grouped else None
+        kv_heads = self.kv_heads if self.attention.capabilities.grouped else None
         return Sizes(self.heads, size, size, model_size, kv_heads)
 
     def _shared(
         self, q_BQHD: jax.Array, k_BKGD: jax.Array, v_BKGE: jax.Array
     ) -> tuple[jax.Array, ...]:
         """Keys and values for as many heads as the attention wants."""
-        if self.attend.capabilities.grouped or k_BKGD.shape[2] == self.heads:
+        if self.attention.capabilities.grouped or k_BKGD.shape[2] == self.heads:
             return q_BQHD, k_BKGD, v_BKGE
         times = self.heads // k_BKGD.shape[2]
         return q_BQHD, *(jnp.repeat(x, times, axis=2) for x in (k_BKGD, v_BKGE))

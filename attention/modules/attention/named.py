@@ -1,7 +1,7 @@
 """Each attention, and each mixer, as a module by its own name.
 
 >>> from attention import LocalAttention
->>> LocalAttention(heads=8, left=16).attend
+>>> LocalAttention(heads=8, left=16).attention
 Local(left=16, right=64, dropout_rate=0.0, kernel='auto')
 """
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from attention import variants
 from attention.modules.attention.multi_head import MultiHead
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 from attention.positions import Rotary
 
 
@@ -35,7 +35,7 @@ class MultiHeadMaker(Protocol):
 
 
 class MixingMaker(Protocol):
-    """Makes a Mixing around one kind of mixer."""
+    """Makes a TokenMixing around one kind of mixer."""
 
     def __call__(
         self,
@@ -44,7 +44,7 @@ class MixingMaker(Protocol):
         dtype: Any = jnp.float32,
         name: str | None = None,
         **parameters: Any,
-    ) -> Mixing: ...
+    ) -> TokenMixing: ...
 
 
 def named(variant: Any) -> MultiHeadMaker:
@@ -74,14 +74,14 @@ def named(variant: Any) -> MultiHeadMaker:
 
 
 def named_mixing(variant: Any) -> MixingMaker:
-    """A maker of ``Mixing(heads, variant(...))``, as ``named``."""
+    """A maker of ``TokenMixing(heads, variant(...))``, as ``named``."""
 
     def make(
         heads: int = 1, *, dtype: Any = jnp.float32, name: str | None = None, **parameters: Any
-    ) -> Mixing:
-        return Mixing(heads, variant(**parameters), dtype, name=name)
+    ) -> TokenMixing:
+        return TokenMixing(heads, variant(**parameters), dtype, name=name)
 
-    return _described(make, variant, "Mixing", "Mixing")
+    return _described(make, variant, "Mixing", "TokenMixing")
 
 
 def _described(make: Any, variant: Any, ending: str, module: str) -> Any:

@@ -1,4 +1,4 @@
-"""What an attention has of its own: trained parameters, and state that is not trained."""
+"""The variables of an attention: trained parameters, and state that is not trained."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from attention.shapes import Sizes, Tree
 STATE = "attention_state"  # the collection of state: no gradient, no decay, no optimiser slot
 
 
-class Own(nn.Module):
+class AttentionVariables(nn.Module):
     """Makes the parameters and state of an Attention or a TokenMixer, and keeps its state.
 
     State is written back only where the caller makes its collection mutable, as training does.
     """
 
-    attend: Attention | TokenMixer
+    attention: Attention | TokenMixer
 
     @nn.compact
     def __call__(self, sizes: Sizes, shared: Tree = None) -> tuple[Tree, Tree]:
         """The parameters and the state, as plain arrays; ``shared`` is what ``Shared`` made."""
-        shapes = jax.eval_shape(lambda rng: _boxed(self.attend.init(rng, sizes)), jax.random.key(0))
+        shapes = jax.eval_shape(
+            lambda rng: _boxed(self.attention.init(rng, sizes)), jax.random.key(0)
+        )
         params: Tree = {}
         state: Tree = {}
         if jax.tree.leaves(shapes[0]):
-            params = self.param("learned", lambda rng: _boxed(self.attend.init(rng, sizes)[0]))
+            params = self.param("learned", lambda rng: _boxed(self.attention.init(rng, sizes)[0]))
         if jax.tree.leaves(shapes[1]):
             state = self.variable(
-                STATE, "kept", lambda: _boxed(self.attend.init(self.make_rng("params"), sizes)[1])
+                STATE,
+                "kept",
+                lambda: _boxed(self.attention.init(self.make_rng("params"), sizes)[1]),
             ).value
         if shared is None:
-            shared = Shared(self.attend, name="shared")(sizes)
+            shared = Shared(self.attention, name="shared")(sizes)
         return nn.meta.unbox(params) | shared, nn.meta.unbox(state)
 
     def keep(self, state: Tree) -> None:
@@ -48,12 +52,12 @@ class Shared(nn.Module):
     A stack makes them once, and hands them to each layer; a layer by itself makes its own.
     """
 
-    attend: Attention | TokenMixer
+    attention: Attention | TokenMixer
 
     @nn.compact
     def __call__(self, sizes: Sizes) -> Tree:
         """The parameters as plain arrays, a dict that may be empty."""
-        make = self.attend.params_shared
+        make = self.attention.params_shared
         if not jax.eval_shape(lambda rng: _boxed(make(rng, sizes)), jax.random.key(0)):
             return {}
         return nn.meta.unbox(self.param("learned", lambda rng: _boxed(make(rng, sizes))))

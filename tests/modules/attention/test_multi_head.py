@@ -188,7 +188,7 @@ def test_a_memory_projected_once_is_asked_many_times():
 
 
 def test_an_rng_named_dropout_means_training():
-    layer = MultiHead(heads=2, attend=Softmax(dropout_rate=0.5))
+    layer = MultiHead(heads=2, attention=Softmax(dropout_rate=0.5))
     variables = variables_of(layer)
     plain = apply(MultiHead(heads=2))(variables, X_BTM)
     np.testing.assert_array_equal(apply(layer)(variables, X_BTM), plain)
@@ -225,7 +225,7 @@ def test_kernels_begin_with_glorots_variance_and_biases_with_zero():
 
 
 def test_use_from_nnx():
-    layer = MultiHead(heads=2, attend=Softmax(dropout_rate=0.5))
+    layer = MultiHead(heads=2, attention=Softmax(dropout_rate=0.5))
     # NNX would have a mesh for the named axes of parameters; without one it is told so.
     with nnx.use_eager_sharding(False):
         model = nnx.jit(lambda: nnx.bridge.ToNNX(layer, rngs=nnx.Rngs(0)).lazy_init(X_BTM))()
@@ -268,7 +268,7 @@ MADE_BY = {Shared: ("query", "query", "value"), One: ("query", "query", "query")
 @pytest.mark.parametrize("kind", MADE_BY)
 def test_shared_projections_have_one_set_of_parameters(kind, memory):
     rotary = Rotary() if memory is None else None  # turns queries and keys, never the values
-    layer = MultiHead(heads=2, attend=kind(), rotary=rotary)
+    layer = MultiHead(heads=2, attention=kind(), rotary=rotary)
     variables = variables_of(layer)
     assert set(variables["params"]) == {*MADE_BY[kind], "out"}
     names = zip(("query", "key", "value"), MADE_BY[kind], strict=True)
@@ -280,7 +280,7 @@ def test_shared_projections_have_one_set_of_parameters(kind, memory):
 
 
 def test_one_projection_by_hand():
-    layer = MultiHead(heads=2, attend=One())
+    layer = MultiHead(heads=2, attention=One())
     params = variables_of(layer)["params"]
     projected_BTHD = np.einsum("BTM,MHD->BTHD", X_BTM, params["query"]["kernel"])
     projected_BTHD += np.asarray(params["query"]["bias"])
@@ -292,7 +292,7 @@ def test_one_projection_by_hand():
 
 @pytest.mark.parametrize("kind", MADE_BY)
 def test_cached_decoding_with_shared_projections_is_the_full_pass(kind):
-    layer = MultiHead(heads=2, attend=kind(), rotary=Rotary())
+    layer = MultiHead(heads=2, attention=kind(), rotary=Rotary())
     variables = variables_of(layer)
     full = apply(layer)(variables, X_BTM, None, Causal())
     cache = layer.apply(variables, 2, 6, 8, method="start")
@@ -304,11 +304,11 @@ def test_cached_decoding_with_shared_projections_is_the_full_pass(kind):
 
 @pytest.mark.parametrize("kind", MADE_BY)
 def test_shared_projections_have_as_many_heads_of_keys_as_of_queries(kind):
-    layer = MultiHead(heads=4, attend=kind(), kv_heads=2)
+    layer = MultiHead(heads=4, attention=kind(), kv_heads=2)
     message = f"^{kind.__name__} cannot share heads of keys .*; use Softmax; or kv_heads=None"
     with pytest.raises(NotImplementedError, match=message):
         jax.eval_shape(layer.init, jax.random.key(0), X_BTM)
-    jax.eval_shape(MultiHead(heads=4, attend=kind(), kv_heads=4).init, jax.random.key(0), X_BTM)
+    jax.eval_shape(MultiHead(heads=4, attention=kind(), kv_heads=4).init, jax.random.key(0), X_BTM)
 
 
 class Plain(Softmax):
@@ -327,14 +327,14 @@ class Plain(Softmax):
     ids=["cross", "bias", "decoding"],
 )
 def test_what_is_not_declared_is_refused(call, message):
-    layer = MultiHead(heads=2, attend=Plain())
+    layer = MultiHead(heads=2, attention=Plain())
     variables = variables_of(layer)
     with pytest.raises(NotImplementedError, match=f"{message}.*; use Softmax"):
         call(layer, variables)
 
 
 def test_values_alone_are_asked_by_no_second_sequence():
-    layer = MultiHead(heads=2, attend=Synthesizer(length=8))
+    layer = MultiHead(heads=2, attention=Synthesizer(length=8))
     with pytest.raises(NotImplementedError, match="^Synthesizer cannot attend across two"):
         layer.apply(variables_of(layer), X_BTM, MEMORY_BKM)
 
@@ -370,7 +370,7 @@ def test_what_is_sown_gives_the_matrix_that_was_used(kv_heads):
     out, sown = layer.apply(variables, x_BTM, mask=Causal(), bias=bias, mutable=["intermediates"])
     *inputs, kept, x = sown["intermediates"]["attended"][0]
     np.testing.assert_array_equal(x, x_BTM)
-    matrix_BHQK = effective_matrix(layer.attend, *inputs, bias=kept, x_BTM=x)
+    matrix_BHQK = effective_matrix(layer.attention, *inputs, bias=kept, x_BTM=x)
     params = nn.meta.unbox(variables["params"])
     v_BKGE = jnp.einsum("BKM,MGE->BKGE", x_BTM, params["value"]["kernel"])
     v_BKHE = jnp.repeat(v_BKGE, 4 // kv_heads, axis=2)
@@ -386,7 +386,7 @@ def test_kv_heads_divide_the_heads():
 @pytest.mark.slow
 def test_what_is_causal_in_values_only_works_out_the_prefix_at_each_step():
     attend = Reformer(chunk=2, rounds=2)
-    layer, x_BTM = MultiHead(heads=2, attend=attend), random(2, 7, 8)
+    layer, x_BTM = MultiHead(heads=2, attention=attend), random(2, 7, 8)
     variables = nn.meta.unbox(jax.jit(layer.init)(jax.random.key(0), x_BTM))
     with pytest.warns(UserWarning, match="Reformer works out the prefix again at each step"):
         cache = layer.apply(variables, 2, 9, 8, method="start")

@@ -9,7 +9,7 @@ import pytest
 import attention
 from attention import MultiHead, variants
 from attention.modules.attention import named
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 
 X_BTM = jnp.ones((1, 6, 8))
 NEEDS = {"Patterned": {"mask": attention.masks.Window(1, 1)}}
@@ -26,7 +26,7 @@ def test_it_is_multi_head_around_the_variant(name):
         heads=2, dtype=jnp.bfloat16, **NEEDS.get(name, {})
     )
     variant = getattr(variants, name)(**NEEDS.get(name, {}))
-    assert made == MultiHead(heads=2, attend=variant, dtype=jnp.bfloat16)
+    assert made == MultiHead(heads=2, attention=variant, dtype=jnp.bfloat16)
     assert f"{name}Attention" in attention.__all__
     asked = (X_BTM, X_BTM) if variant.capabilities.decoding == "stateful" else (X_BTM,)
     out_BTM, _ = jax.eval_shape(made.init_with_output, jax.random.key(0), *asked)
@@ -37,7 +37,7 @@ def test_it_is_multi_head_around_the_variant(name):
 @pytest.mark.parametrize("name", MIXES)
 def test_it_is_mixing_around_the_mixer(name):
     made = getattr(attention, f"{name}Mixing")(heads=2, dtype=jnp.bfloat16)
-    assert made == Mixing(heads=2, mix=getattr(variants, name)(), dtype=jnp.bfloat16)
+    assert made == TokenMixing(heads=2, mixer=getattr(variants, name)(), dtype=jnp.bfloat16)
     assert f"{name}Mixing" in attention.__all__
     out_BTM, _ = jax.eval_shape(made.init_with_output, jax.random.key(0), X_BTM)
     assert out_BTM.shape == X_BTM.shape
@@ -45,7 +45,7 @@ def test_it_is_mixing_around_the_mixer(name):
 
 def test_the_variants_parameters_are_its_own():
     made = attention.LocalAttention(heads=4, left=3, right=0, features=16, kv_heads=2)
-    assert made.attend == variants.Local(left=3, right=0)
+    assert made.attention == variants.Local(left=3, right=0)
     assert (made.heads, made.features, made.kv_heads) == (4, 16, 2)
     parameters = inspect.signature(attention.LocalAttention).parameters
     assert list(parameters)[:2] == ["heads", "features"]
@@ -62,5 +62,7 @@ def test_what_it_does_not_have_is_told():
 
 
 def test_there_are_none_beside_those_of_the_variants():
-    makers = {name for name in vars(named) if name.endswith(("Attention", "Mixing"))} - {"Mixing"}
+    makers = {name for name in vars(named) if name.endswith(("Attention", "Mixing"))} - {
+        "TokenMixing"
+    }
     assert makers == {f"{name}Attention" for name in ATTENDS} | {f"{name}Mixing" for name in MIXES}

@@ -34,7 +34,7 @@ class Counting(Attention):
 
 
 X_BTM = jax.random.normal(jax.random.key(1), (2, 5, 8))
-LAYER = MultiHead(heads=2, attend=Counting())
+LAYER = MultiHead(heads=2, attention=Counting())
 
 
 def test_parameters_and_state_stand_apart_and_carry_axis_names():

@@ -117,7 +117,7 @@ def test_each_head_has_rotations_of_its_own():
 
 
 def test_decoding_works_out_the_prefix_again():
-    layer = MultiHead(heads=2, attend=Reformer(buckets=2, chunk=2, rounds=2))
+    layer = MultiHead(heads=2, attention=Reformer(buckets=2, chunk=2, rounds=2))
     x_BTM = normal(2, 6, 8)
     variables = jax.jit(partial(layer.init, mask=masks.Causal()))(jax.random.key(0), x_BTM)
     with pytest.warns(UserWarning, match="Reformer works out the prefix again"):

@@ -119,7 +119,7 @@ def test_nothing_is_learned_through_the_choice():
 
 
 def test_a_module_keeps_what_moved():
-    layer, x_BTM = MultiHead(heads=3, attend=Routing(clusters=3)), normal(2, 9, 12)
+    layer, x_BTM = MultiHead(heads=3, attention=Routing(clusters=3)), normal(2, 9, 12)
     variables = jax.jit(layer.init)(RNG, x_BTM)
     kept = [name for name in variables if name != "params"]
     apply = jax.jit(functools.partial(layer.apply, mutable=kept))

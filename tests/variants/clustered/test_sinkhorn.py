@@ -173,7 +173,7 @@ def test_noise_and_dropout_are_of_training_alone():
 
 
 def test_decoding_works_out_the_prefix_and_is_the_full_pass():
-    layer = MultiHead(heads=2, attend=SORTING)
+    layer = MultiHead(heads=2, attention=SORTING)
     variables = jax.jit(layer.init)(jax.random.key(0), X)
     full = np.asarray(jax.jit(layer.apply)(variables, X, mask=Causal()))
     with warnings.catch_warnings():
@@ -186,7 +186,7 @@ def test_decoding_works_out_the_prefix_and_is_the_full_pass():
 
 
 def test_rotary_positions_are_refused():
-    layer = MultiHead(heads=2, attend=SORTING, rotary=Rotary())
+    layer = MultiHead(heads=2, attention=SORTING, rotary=Rotary())
     with pytest.raises(NotImplementedError, match="Sinkhorn cannot take rotary positions"):
         jax.eval_shape(layer.init, jax.random.key(0), normal(1, 4, 8))
 

@@ -159,7 +159,7 @@ def test_the_cache_holds_a_third():
 
 
 def test_fewer_heads_of_keys_are_repeated_by_the_layer():
-    layer = MultiHead(heads=4, kv_heads=2, attend=Compressed())
+    layer = MultiHead(heads=4, kv_heads=2, attention=Compressed())
     x_BTM = normal(2, 7, 8)
     out_BTM, _ = jax.jit(functools.partial(layer.init_with_output, mask=Causal()))(
         jax.random.key(0), x_BTM

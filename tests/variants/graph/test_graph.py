@@ -320,12 +320,12 @@ def test_what_does_not_fit_is_told(call, message):
 
 def test_a_multi_head_sows_the_matrix_that_was_used():
     x_BTM = jnp.asarray(random(2, NODES, 8))
-    layer, mask = MultiHead(heads=HEADS, attend=Graph()), Edges(np.array(OTHERS), NODES)
+    layer, mask = MultiHead(heads=HEADS, attention=Graph()), Edges(np.array(OTHERS), NODES)
     variables = jax.jit(layer.init)(jax.random.key(0), x_BTM)
     apply = jax.jit(functools.partial(layer.apply, mutable=["intermediates"]))
     out, sown = apply(variables, x_BTM, None, mask)
     *inputs, _, _ = sown["intermediates"]["attended"][0]
-    matrix_BHQK = jax.jit(functools.partial(effective_matrix, layer.attend))(*inputs)
+    matrix_BHQK = jax.jit(functools.partial(effective_matrix, layer.attention))(*inputs)
     see = np.broadcast_to(neighbours(OTHERS, loops=True), matrix_BHQK.shape)
     np.testing.assert_array_equal(matrix_BHQK > 0, see)
     params = nn.meta.unbox(variables["params"])

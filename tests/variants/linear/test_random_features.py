@@ -193,7 +193,7 @@ def test_draws_have_no_gradient():
 
 
 def test_a_layer_keeps_its_draws_and_makes_new_ones_in_training():
-    layer = MultiHead(heads=2, attend=Performer(redraw=1))
+    layer = MultiHead(heads=2, attention=Performer(redraw=1))
     x_BTM = jnp.asarray(RANDOM.normal(size=(1, 5, 16)), "float32")
     variables = jax.jit(layer.init)(jax.random.key(0), x_BTM)
     train = jax.jit(functools.partial(layer.apply, rngs={"dropout": RNG}, mutable=[STATE]))

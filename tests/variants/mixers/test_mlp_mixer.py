@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from attention.masks import Causal
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 from attention.variants.mixers.mlp_mixer import Mixer
 
-LAYER = Mixing(heads=1, mix=Mixer(length=6, hidden=3))
+LAYER = TokenMixing(heads=1, mixer=Mixer(length=6, hidden=3))
 x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4)), jnp.float32)
 VARIABLES = nn.meta.unbox(LAYER.init(jax.random.key(0), x_BTM))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from attention.masks import Causal, Lengths, Window
-from attention.modules.mixing import Mixing
+from attention.modules.mixing import TokenMixing
 from attention.variants.mixers.gru import GRU
 from attention.variants.mixers.lstm import LSTM
 from tests.reference import mixers
@@ -18,7 +18,7 @@ x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 4)), jnp.float32
 
 
 def layer_of(mixer):
-    layer = Mixing(heads=1, mix=mixer)
+    layer = TokenMixing(heads=1, mixer=mixer)
     return layer, nn.meta.unbox(layer.init(jax.random.key(0), x_BTM))
 
 

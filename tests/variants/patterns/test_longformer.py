@@ -91,8 +91,8 @@ def test_a_sequence_that_ends_before_its_global_token_has_none():
 
 def test_rotary_positions_are_refused_where_they_would_be_lost():
     with pytest.raises(NotImplementedError, match="^Longformer cannot take rotary.*rotary=None"):
-        MultiHead(heads=2, attend=LONG, rotary=Rotary()).init(jax.random.key(0), X)
-    local = MultiHead(heads=2, attend=Longformer(first=0), rotary=Rotary(), kv_heads=1)
+        MultiHead(heads=2, attention=LONG, rotary=Rotary()).init(jax.random.key(0), X)
+    local = MultiHead(heads=2, attention=Longformer(first=0), rotary=Rotary(), kv_heads=1)
     variables = local.init(jax.random.key(0), X)
     cache = local.apply(variables, 1, 5, 8, method="start")
     assert cache["k_BHKD"].shape == (1, 1, 5, 4)
@@ -108,7 +108,7 @@ def test_without_global_tokens_it_is_local():
 
 
 def test_its_own_projections_are_in_the_module_and_are_trained():
-    layer = MultiHead(heads=2, attend=LONG)
+    layer = MultiHead(heads=2, attention=LONG)
     variables = jax.jit(layer.init)(jax.random.key(0), X)
     own = variables["params"]["own"]["learned"]
     assert set(own) == {"global_query", "global_key", "global_value"}
