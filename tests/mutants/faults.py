@@ -93,16 +93,17 @@ FAULTS = (
         area="variants",
         path="attention/variants/clustered/routing.py",
         right="        if rng is not None:\n"
-        '            state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
-        wrong='        state = {"centroids": self._moved(centroids_HND, q, k, said)}\n',
+        '            state = {"centroids": self._moved(centroids_HND, routed)}\n',
+        wrong='        state = {"centroids": self._moved(centroids_HND, routed)}\n',
         test="tests/variants/clustered/test_routing.py::test_centroids_move_in_training_alone",
     ),
     Fault(
         name="keys of padding are projected among the others",
         area="variants",
-        path="attention/variants/compressed/linformer.py",
-        right="q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
-        wrong="q_BQHD, _, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, as_mask(mask))",
+        path="attention/kernels/inputs.py",
+        right="    return Inputs(*zero_padding(q_BQHD, k_BKHD, v_BKHE, mask), mask, bias, x_BTM)",
+        wrong="    q_BQHD, _, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)\n"
+        "    return Inputs(q_BQHD, k_BKHD, v_BKHE, mask, bias, x_BTM)",
         test='tests/laws/test_padding.py -k "linformer-none and not multi"',
     ),
     Fault(
@@ -125,8 +126,8 @@ FAULTS = (
         name="global tokens are not seen from beyond the window",
         area="variants",
         path="attention/variants/patterns/longformer.py",
-        right="near = mask & windows.pattern(self, also=chosen.keys())",
-        wrong="near = mask & windows.pattern(self)",
+        right="inputs.under(windows.pattern(self, also=chosen.keys()))",
+        wrong="inputs.under(windows.pattern(self))",
         test="tests/laws/test_equation.py -k longformer",
     ),
     Fault(

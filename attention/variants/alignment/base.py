@@ -80,7 +80,7 @@ class AligningAttention(StatefulCrossAttention):
     ) -> tuple[jax.Array, jax.Array]:
         """The outputs, and the last alignment; a query that is padding is passed over."""
         q_BQHD, k_BKHD, v_BKHE = inputs[:3]
-        brought, step = self.steps(params, q_BQHD, k_BKHD, inputs.k_real_BK, rng)
+        of_queries, step = self.steps(params, q_BQHD, k_BKHD, inputs.k_real_BK, rng)
 
         @partial(jax.checkpoint, prevent_cse=False)
         def body(alignment_BHK: jax.Array, query: Tree) -> tuple[jax.Array, jax.Array]:
@@ -89,7 +89,7 @@ class AligningAttention(StatefulCrossAttention):
             new_BHK = step(alignment_BHK, of_query)
             return jnp.where(real_B11, new_BHK, alignment_BHK), jnp.where(real_B11, new_BHK, 0)
 
-        queries = brought, inputs.q_real_BQ.swapaxes(0, 1)
+        queries = of_queries, inputs.q_real_BQ.swapaxes(0, 1)
         alignment_BHK, w_QBHK = lax.scan(body, alignment_BHK, queries)
         out_BQHE = jnp.einsum(
             "QBHK,BKHE->BQHE",

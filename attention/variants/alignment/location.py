@@ -69,9 +69,10 @@ class Location(AligningAttention):
             "location": (self.filters, hidden),
             "score": (hidden, 1),
         }
+        rngs = jax.random.split(rng, 5)
         made = {
-            name: GLOROT(own, (heads, *shape))
-            for own, (name, shape) in zip(jax.random.split(rng, 5), shapes.items(), strict=True)
+            name: GLOROT(leaf_rng, (heads, *shape))
+            for leaf_rng, (name, shape) in zip(rngs, shapes.items(), strict=True)
         }
         made |= {"score": made["score"][..., 0], "hidden_bias": jnp.zeros((heads, hidden))}
         axes = {"query": "head_size", "key": "head_size"}

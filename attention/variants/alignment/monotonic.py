@@ -81,8 +81,8 @@ class Monotonic(AligningAttention):
         heads, hidden = sizes.heads, self.hidden or sizes.size
         rngs, axes = jax.random.split(rng, 3), ("heads", "head_size", None)
         params: Tree = {
-            name: WithAxes(GLOROT(own, (heads, sizes.size, hidden)), axes)
-            for name, own in zip(("query", "key"), rngs, strict=False)
+            name: WithAxes(GLOROT(leaf_rng, (heads, sizes.size, hidden)), axes)
+            for name, leaf_rng in zip(("query", "key"), rngs, strict=False)
         }
         w_HR = GLOROT(rngs[2], (heads, hidden, 1))[..., 0]
         return params | {

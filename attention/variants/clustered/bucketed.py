@@ -61,8 +61,8 @@ def bucketed_attention(
     places_RTN, k_places_RTN = (jnp.moveaxis(x, 0, 2) for x in (place_NRT, k_place_NRT))
 
     @jax.checkpoint
-    def of_round(own: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        order_RT, rank_RT, place_RT, k_place_RT = own
+    def of_round(of_tokens: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        order_RT, rank_RT, place_RT, k_place_RT = of_tokens
         q, k, v = (_permuted(x, order_RT, rank_RT) for x in (q_RTD, k_RTD, v_RTE))
         q_at, k_at = (
             _taken(jnp.concatenate([own_RT[..., None], all_RTN], axis=2), order_RT)

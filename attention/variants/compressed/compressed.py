@@ -96,8 +96,8 @@ class Compressed(Attention):
         axes = ("heads", None, "head_size", None)
         ends = {"keys": sizes.size, "values": sizes.value_size}
         return {
-            name: WithAxes(_INIT(own, (sizes.heads, self.kernel, size, size)), axes)
-            for (name, size), own in zip(ends.items(), jax.random.split(rng), strict=True)
+            name: WithAxes(_INIT(leaf_rng, (sizes.heads, self.kernel, size, size)), axes)
+            for (name, size), leaf_rng in zip(ends.items(), jax.random.split(rng), strict=True)
         }, {}
 
     def _attend(

@@ -101,9 +101,9 @@ class Linformer(Attention):
         shape = (*heads, self.rank, self.length)
         return {
             name: WithAxes(
-                jax.random.normal(own, shape) / math.sqrt(self.rank), (*axes, None, None)
+                jax.random.normal(leaf_rng, shape) / math.sqrt(self.rank), (*axes, None, None)
             )
-            for name, own in zip(names, jax.random.split(rng, len(names)), strict=True)
+            for name, leaf_rng in zip(names, jax.random.split(rng, len(names)), strict=True)
         }
 
 

@@ -75,7 +75,7 @@ class Recurrent(TokenMixer):
         # One after another: on CPUs (jaxlib 0.10.2) a batch of factorisations waits for threads of
         # the pool that it runs in; two such at once, of two layers, have both of two cores wait.
         rng_X = jax.random.split(rng_hidden, ways * gates)
-        w_XRR = lax.map(lambda own: _orthogonal(own, (hidden, hidden)), rng_X)
+        w_XRR = lax.map(lambda leaf_rng: _orthogonal(leaf_rng, (hidden, hidden)), rng_X)
         w_NRGR = w_XRR.reshape(ways, gates, hidden, hidden).swapaxes(1, 2)
         bias_NGR = jnp.broadcast_to(jnp.array(self.biases)[None, :, None], (ways, gates, hidden))
         w_NRM = _glorot(rng_out, (1, ways * hidden, 1, model)).reshape(ways, hidden, model)

@@ -10,8 +10,10 @@ import jax
 from attention.kernels import Inputs, attend_by_softmax
 from attention.kernels.decode import cache as cache_of_heads
 from attention.masks import Mask, PerHead
-from attention.protocols import Attention, Needs, require
+from attention.protocols import Attention, Capabilities, Needs, require
 from attention.shapes import Sizes, Tree
+
+CAUSAL = Capabilities(causal="exact", bias=True, decoding="cached", grouped=True, memory="n·d")
 
 
 class PatternAttention(Attention):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -13,7 +13,7 @@ from attention.kernels import Inputs
 from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
-from attention.variants.patterns.base import PatternAttention, halves
+from attention.variants.patterns.base import CAUSAL, PatternAttention, halves
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,7 @@ class Fixed(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·√n·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·√n·d")
 
     def __post_init__(self) -> None:
         self.pattern(2)
@@ -66,9 +59,9 @@ class Fixed(PatternAttention):
         """The union, or the two by head."""
         if not self.split:
             return masks.Fixed(self.block, self.summary)
-        own = masks.Fixed(self.block, self.summary, columns=False)
+        local = masks.Fixed(self.block, self.summary, columns=False)
         columns = masks.Fixed(self.block, self.summary, local=False)
-        return halves(self, own, columns, heads)
+        return halves(self, local, columns, heads)
 
     def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attention import masks
 from attention.protocols import Capabilities
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import CAUSAL, PatternAttention
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,7 @@ class Grid(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·w·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·w·d")
 
     def __post_init__(self) -> None:
         self.pattern(1)
@@ -93,14 +86,7 @@ class Axial(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·√n·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·√n·d")
 
     def __post_init__(self) -> None:
         self.pattern(1)

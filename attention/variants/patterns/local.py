@@ -5,12 +5,12 @@ Povey et al. 2018, "A Time-Restricted Self-Attention Layer for ASR".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attention import masks
 from attention.protocols import Capabilities
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import CAUSAL, PatternAttention
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,7 @@ class Local(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·w·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·w·d")
 
     def __post_init__(self) -> None:
         self.pattern(1)

@@ -99,10 +99,10 @@ class Longformer(PatternAttention):
         ends = (sizes.size, sizes.size, sizes.value_size)
         axes = ("model", "heads", "head_size")
         params = {}
-        for name, size, own in zip(_NAMES, ends, jax.random.split(rng, 3), strict=True):
+        for name, size, leaf_rng in zip(_NAMES, ends, jax.random.split(rng, 3), strict=True):
             shape = (sizes.model_size, sizes.heads, size)
             params[name] = {
-                "kernel": WithAxes(_INIT(own, shape), axes),
+                "kernel": WithAxes(_INIT(leaf_rng, shape), axes),
                 "bias": WithAxes(jnp.zeros(shape[1:]), axes[1:]),
             }
         return params, {}

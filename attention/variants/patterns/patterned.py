@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax
 
 from attention import masks
 from attention.protocols import Capabilities
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import CAUSAL, PatternAttention
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,7 @@ class Patterned(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n²·d, or what the mask shows",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n²·d, or what the mask shows")
 
     def __post_init__(self) -> None:
         if not isinstance(self.mask, masks.Mask):

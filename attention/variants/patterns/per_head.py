@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attention import masks
 from attention.protocols import Capabilities
 from attention.variants.patterns import windows
-from attention.variants.patterns.base import PatternAttention
+from attention.variants.patterns.base import CAUSAL, PatternAttention
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,7 @@ class PerHead(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·w·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·w·d")
 
     def __post_init__(self) -> None:
         windows.check(self)

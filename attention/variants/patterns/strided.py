@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from attention import masks
 from attention.protocols import Capabilities
-from attention.variants.patterns.base import PatternAttention, halves
+from attention.variants.patterns.base import CAUSAL, PatternAttention, halves
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,7 @@ class Strided(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        time="n·√n·d",
-        memory="n·d",
-    )
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·√n·d")
 
     def __post_init__(self) -> None:
         self.pattern(2)

@@ -23,41 +23,41 @@ class Windows(Protocol):
     def step(self) -> Numbers: ...
 
 
-def check(attend: Any) -> None:
+def check(attention: Any) -> None:
     """Makes tuples of the fields.
 
     Raises:
       ValueError: a number is out of range, or there are several for unlike numbers of heads.
     """
     for name in ("left", "right", "step"):
-        numbers = getattr(attend, name)
+        numbers = getattr(attention, name)
         object.__setattr__(
-            attend, name, tuple(numbers) if isinstance(numbers, Sequence) else (numbers,)
+            attention, name, tuple(numbers) if isinstance(numbers, Sequence) else (numbers,)
         )
-    heads = max(len(attend.left), len(attend.right), len(attend.step))
+    heads = max(len(attention.left), len(attention.right), len(attention.step))
     for name in ("left", "right", "step"):
-        if len(getattr(attend, name)) not in (1, heads):
+        if len(getattr(attention, name)) not in (1, heads):
             raise ValueError(
-                f"{type(attend).__name__}({name}={getattr(attend, name)}): needs one number, or "
-                f"{heads}, one for each head"
+                f"{type(attention).__name__}({name}={getattr(attention, name)}): needs one number, "
+                f"or {heads}, one for each head"
             )
-    pattern(attend)
+    pattern(attention)
 
 
-def pattern(attend: Windows, *, also: masks.Mask | None = None) -> masks.Mask:
+def pattern(attention: Windows, *, also: masks.Mask | None = None) -> masks.Mask:
     """The windows, and what every head sees beside them: one mask, or one for each head."""
-    of_heads = [window if also is None else window | also for window in _windows(attend)]
+    of_heads = [window if also is None else window | also for window in _windows(attention)]
     return of_heads[0] if len(of_heads) == 1 else masks.PerHead(tuple(of_heads))
 
 
-def reach(attend: Windows) -> int:
+def reach(attention: Windows) -> int:
     """How far back the farthest key of any head lies."""
-    return max(window.left * window.step for window in _windows(attend))
+    return max(window.left * window.step for window in _windows(attention))
 
 
-def _windows(attend: Windows) -> list[masks.Dilated]:
+def _windows(attention: Windows) -> list[masks.Dilated]:
     """One for all heads, or one for each."""
-    fields: Any = (attend.left, attend.right, attend.step)
+    fields: Any = (attention.left, attention.right, attention.step)
     heads = max(map(len, fields))
     whole = (numbers * heads if len(numbers) == 1 else numbers for numbers in fields)
     return [masks.Dilated(*of_head) for of_head in zip(*whole, strict=True)]

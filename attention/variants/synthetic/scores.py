@@ -34,8 +34,8 @@ class Scores(NamedTuple):
     bias_BHQK: jax.Array | None
 
 
-class Asked(NamedTuple):
-    """Whose scores are asked for: at the first positions where ``at_BQ`` is None."""
+class ScoreInputs(NamedTuple):
+    """Whose scores are inputs for: at the first positions where ``at_BQ`` is None."""
 
     q_BQHD: jax.Array
     k_BKHD: jax.Array
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
 
 # Features of queries and of keys whose products are a part's scores, and a bias; either is None.
-Made = tuple[tuple[jax.Array, jax.Array] | None, jax.Array | None]
+PartScores = tuple[tuple[jax.Array, jax.Array] | None, jax.Array | None]
 
 
 class Synthetic(Protocol):
@@ -69,20 +69,20 @@ def init(self: Synthetic, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
     params: Tree = {}
     state: Tree = {}
     square = sizes.heads, self.length, self.length
-    for part, own in zip(PARTS, jax.random.split(rng, len(PARTS)), strict=True):
+    for part, leaf_rng in zip(PARTS, jax.random.split(rng, len(PARTS)), strict=True):
         if part not in self.parts or part == "dot":
             continue
         if part in OF_X:
             columns = self.length if part == "dense" else sum(factors(self.length))
-            params[part] = _dense(self, own, sizes, columns)
+            params[part] = _dense(self, leaf_rng, sizes, columns)
         elif part == "factorised_random":
             shape = (2, sizes.heads, self.length, self.rank)
-            sides = jax.random.normal(own, shape) / self.rank**0.25
+            sides = jax.random.normal(leaf_rng, shape) / self.rank**0.25
             axes = ("heads", "position", None)
             params[part] = {"left": WithAxes(sides[0], axes), "right": WithAxes(sides[1], axes)}
         else:
             of = params if part == "random" else state
-            of[part] = WithAxes(jax.random.normal(own, square), ("heads", "position", None))
+            of[part] = WithAxes(jax.random.normal(leaf_rng, square), ("heads", "position", None))
     if len(self.parts) > 1:
         params["mixture"] = WithAxes(jnp.zeros(len(self.parts)), (None,))
     return params, state
@@ -109,12 +109,12 @@ def scores(
     weights_N = jnp.ones(1)
     if "mixture" in params:
         weights_N = jax.nn.softmax(params["mixture"].astype(dtype))
-    asked = Asked(q_BQHD, k_BKHD, x_BQM, at_BQ, self.length)
+    inputs = ScoreInputs(q_BQHD, k_BKHD, x_BQM, at_BQ, self.length)
     nothing = (jnp.zeros((1, n, heads, 1), dtype) for n in (q_len, k_len))
     products, biases = [tuple(nothing)], []
     for part, weight in zip(self.parts, weights_N, strict=True):
-        own = state[part] if part == "fixed" else params.get(part)
-        product, bias_BHQK = _SCORES[part](own, asked)
+        part_params = state[part] if part == "fixed" else params.get(part)
+        product, bias_BHQK = _SCORES[part](part_params, inputs)
         if product is not None:
             products.append((weight * product[0], product[1]))
         if bias_BHQK is not None:
@@ -128,40 +128,40 @@ def scores(
     return Scores(q_BQHX.astype(q_BQHD.dtype), k_BKHX.astype(q_BQHD.dtype), bias_BHQK)
 
 
-def _dot(own: Tree, asked: Asked) -> Made:
-    q_BQHD = asked.q_BQHD.astype(accumulator(asked.q_BQHD.dtype))
-    return (q_BQHD / math.sqrt(q_BQHD.shape[3]), asked.k_BKHD), None
+def _dot(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    q_BQHD = inputs.q_BQHD.astype(accumulator(inputs.q_BQHD.dtype))
+    return (q_BQHD / math.sqrt(q_BQHD.shape[3]), inputs.k_BKHD), None
 
 
-def _of_token(own: Tree, asked: Asked) -> Made:
-    h_BQHR, k_len = _hidden(own, asked.x_BQM), asked.k_BKHD.shape[1]
-    k_1KHR = own["out"][None, :, :, :k_len].transpose(0, 3, 1, 2)
-    bias_1H1K = own["out_bias"].astype(h_BQHR.dtype)[None, :, None, :k_len]
+def _of_token(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    h_BQHR, k_len = _hidden(part_params, inputs.x_BQM), inputs.k_BKHD.shape[1]
+    k_1KHR = part_params["out"][None, :, :, :k_len].transpose(0, 3, 1, 2)
+    bias_1H1K = part_params["out_bias"].astype(h_BQHR.dtype)[None, :, None, :k_len]
     return (h_BQHR, k_1KHR), bias_1H1K
 
 
-def _of_token_tiled(own: Tree, asked: Asked) -> Made:
-    a, b = factors(asked.length)
-    h_BQHR = _hidden(own, asked.x_BQM)
-    f_BHQX = jnp.einsum("BQHR,HRX->BHQX", h_BQHR, own["out"].astype(h_BQHR.dtype))
-    f_BHQX += own["out_bias"].astype(h_BQHR.dtype)[None, :, None]
+def _of_token_tiled(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    a, b = factors(inputs.length)
+    h_BQHR = _hidden(part_params, inputs.x_BQM)
+    f_BHQX = jnp.einsum("BQHR,HRX->BHQX", h_BQHR, part_params["out"].astype(h_BQHR.dtype))
+    f_BHQX += part_params["out_bias"].astype(h_BQHR.dtype)[None, :, None]
     s_BHQL = jnp.repeat(f_BHQX[..., :a], b, axis=3) * jnp.tile(f_BHQX[..., a:], (1, 1, 1, a))
-    return None, s_BHQL[..., : asked.k_BKHD.shape[1]]
+    return None, s_BHQL[..., : inputs.k_BKHD.shape[1]]
 
 
-def _trained(own: Tree, asked: Asked) -> Made:
-    w_BHQK = _rows(own, asked)[..., : asked.k_BKHD.shape[1]]
-    return None, w_BHQK.astype(accumulator(asked.q_BQHD.dtype))
+def _trained(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    w_BHQK = _rows(part_params, inputs)[..., : inputs.k_BKHD.shape[1]]
+    return None, w_BHQK.astype(accumulator(inputs.q_BQHD.dtype))
 
 
-def _untrained(own: Tree, asked: Asked) -> Made:
-    return _trained(jax.lax.stop_gradient(own), asked)
+def _untrained(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    return _trained(jax.lax.stop_gradient(part_params), inputs)
 
 
-def _of_rank(own: Tree, asked: Asked) -> Made:
-    q_BQHR = _rows(own["left"], asked).swapaxes(1, 2)
-    k_1KHR = own["right"][None, :, : asked.k_BKHD.shape[1]].swapaxes(1, 2)
-    return (q_BQHR.astype(accumulator(asked.q_BQHD.dtype)), k_1KHR), None
+def _of_rank(part_params: Tree, inputs: ScoreInputs) -> PartScores:
+    q_BQHR = _rows(part_params["left"], inputs).swapaxes(1, 2)
+    k_1KHR = part_params["right"][None, :, : inputs.k_BKHD.shape[1]].swapaxes(1, 2)
+    return (q_BQHR.astype(accumulator(inputs.q_BQHD.dtype)), k_1KHR), None
 
 
 _SCORES = {
@@ -188,19 +188,19 @@ def _dense(self: Synthetic, rng: jax.Array, sizes: Sizes, columns: int) -> Tree:
     }
 
 
-def _hidden(own: Tree, x_BQM: Any) -> jax.Array:
+def _hidden(part_params: Tree, x_BQM: Any) -> jax.Array:
     """relu(W₁ x + b₁) of each head, [B, Q, H, R], in float32 or better."""
     if x_BQM is None:
         raise ValueError("Synthesizer: x_BTM is missing; its dense parts need the layer's x")
     dtype = accumulator(x_BQM.dtype)
     h_BQHR = jnp.einsum(
-        "BQM,MHR->BQHR", x_BQM, own["in"].astype(x_BQM.dtype), preferred_element_type=dtype
+        "BQM,MHR->BQHR", x_BQM, part_params["in"].astype(x_BQM.dtype), preferred_element_type=dtype
     )
-    return jax.nn.relu(h_BQHR + own["in_bias"].astype(dtype)[None, None])
+    return jax.nn.relu(h_BQHR + part_params["in_bias"].astype(dtype)[None, None])
 
 
-def _rows(w_HLX: jax.Array, asked: Asked) -> jax.Array:
+def _rows(w_HLX: jax.Array, inputs: ScoreInputs) -> jax.Array:
     """The rows of the queries, [B, H, Q, X]; with a batch of 1 where they are the first ones."""
-    if asked.at_BQ is None:
-        return w_HLX[None, :, : asked.q_BQHD.shape[1]]
-    return w_HLX[:, asked.at_BQ].swapaxes(0, 1)
+    if inputs.at_BQ is None:
+        return w_HLX[None, :, : inputs.q_BQHD.shape[1]]
+    return w_HLX[:, inputs.at_BQ].swapaxes(0, 1)
