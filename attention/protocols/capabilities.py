@@ -31,6 +31,9 @@ class Capabilities:
       normalised: the weights of a query are shares, none below zero and together at most one.
       masks: "any" mask is followed, or "padding and causal" alone: ``Causal``, ``Lengths`` and
         ``Valid``, joined by &.
+      segments: sequences packed into one row under ``masks.Segments`` get what each gets alone.
+      sequence_sharding: one sequence may be split over devices.
+      forward_mode: derivatives by ``jax.jvp`` too, not by ``jax.grad`` alone.
       attends_globally: of the first tokens of a sequence, how many see all and are seen by all:
         "all", or the name of the field that says so; none where empty.
       one_way: the name of a field and a value of it with which no later token is seen, whatever the
@@ -52,6 +55,9 @@ class Capabilities:
     fixed_length: bool = False
     normalised: bool = False
     masks: Literal["any", "padding and causal"] = "any"
+    segments: bool = False
+    sequence_sharding: bool = False
+    forward_mode: bool = False
     attends_globally: str = ""
     one_way: tuple[str, Any] | None = None
     time: str = ""
@@ -77,6 +83,7 @@ class Needs:
       cached: decoding step by step, from a cache or from the prefix.
       shared_heads: several heads of queries share one head of keys and values.
       rotary: rotary positions, which turn queries and keys.
+      segments: several sequences packed into one row.
       global_tokens: how many of the first tokens see all others and are seen by them.
     """
 
@@ -87,6 +94,7 @@ class Needs:
     cached: bool = False
     shared_heads: bool = False
     rotary: bool = False
+    segments: bool = False
     global_tokens: int = 0
 
 
@@ -129,6 +137,7 @@ def require(attention: Any, needs: Needs) -> None:
             "take rotary positions, since not all it does is by queries and keys",
             "or rotary=None with other positions",
         ),
+        (needs.segments, can.segments, "take sequences packed into one row", ""),
         (
             needs.global_tokens > 0,
             needs.global_tokens <= _global_tokens(attention),

@@ -55,6 +55,7 @@ class Additive(Attention):
         cross=True,
         bias=True,
         decoding="cached",
+        segments=True,
         normalised=True,
         time="n²·d",
         memory="n·d",

@@ -30,6 +30,7 @@ class DotProductAttention(Attention):
         decoding="cached",
         grouped=True,
         normalised=True,
+        segments=True,
         time="n²·d",
         memory="n·d",
         attends_globally="all",

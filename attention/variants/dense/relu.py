@@ -42,6 +42,7 @@ class ReLU(Attention):
         cross=True,
         bias=True,
         decoding="cached",
+        segments=True,
         time="n²·d",
         memory="n·d",
         attends_globally="all",

@@ -43,7 +43,7 @@ class Dilated(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·w·d")
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, segments=True, time="n·w·d")
 
     def __post_init__(self) -> None:
         self.pattern(1)

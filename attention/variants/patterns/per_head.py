@@ -46,7 +46,7 @@ class PerHead(PatternAttention):
     dropout_rate: float = 0.0
     kernel: str = "auto"
 
-    capabilities: ClassVar[Capabilities] = replace(CAUSAL, time="n·w·d")
+    capabilities: ClassVar[Capabilities] = replace(CAUSAL, segments=True, time="n·w·d")
 
     def __post_init__(self) -> None:
         windows.check(self)
