@@ -45,26 +45,26 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
     import jax
     import jax.numpy as jnp
 
-    from attention.lab.build import values
+    from attention.lab import build
     from attention.lab.commands import process
     from attention.lab.commands.resolve import resolve
     from attention.lab.data.batching.batches import iterator
     from attention.lab.runs import load
     from attention.lab.runs import train as run
     from attention.lab.storage.metrics import MetricsWriter
-    from attention.lab.training.devices import shard_batch
+    from attention.lab.training.devices import mesh, shard_batch
     from attention.lab.training.loop import train
     from attention.lab.training.step import make_train_step
     from attention.lab.training.watchdog import Watchdog
 
     process.keep_compiled_programs()
     process.keep_freed_memory()
-    config = resolve("experiments/quickstart.py", [])
+    experiment = build.experiment(resolve("experiments/quickstart.py", []))
     with tempfile.TemporaryDirectory() as scratch:
-        setup = run._set_up(config, Path(scratch), values.devices(config))
-        with load.open_checkpoints(config, Path(scratch)) as none_yet:
+        setup = run._set_up(experiment, Path(scratch), mesh(experiment.devices))
+        with load.open_checkpoints(experiment, Path(scratch)) as none_yet:
             start = run._start(setup, none_yet).state
-    update = make_train_step(setup.task.loss, setup.optimiser)
+    update = make_train_step(setup.task.loss, experiment.optimiser)
 
     def go(**hooks: object) -> None:
         with jax.set_mesh(setup.devices):
@@ -74,16 +74,16 @@ def make(steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
                 iterator(setup.batches),
                 steps=steps,
                 put=lambda batch: shard_batch(batch, setup.devices),
-                log_every=config["train"]["log_every"],
+                log_every=experiment.loop.log_every,
                 **hooks,
             )
 
     def whole() -> None:
         with (
             tempfile.TemporaryDirectory() as scratch,
-            load.open_checkpoints(config, Path(scratch)) as checkpoints,
+            load.open_checkpoints(experiment, Path(scratch)) as checkpoints,
             MetricsWriter(scratch, steps=steps, stream=io.StringIO()) as writer,
-            contextlib.closing(Watchdog(config["train"]["watchdog_seconds"])) as dog,
+            contextlib.closing(Watchdog(experiment.loop.watchdog_seconds)) as dog,
         ):
 
             def on_step(step, metrics):

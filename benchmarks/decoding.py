@@ -30,7 +30,6 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
 from attention.decoding import Beams, Step  # noqa: E402
-from attention.lab.build import values  # noqa: E402
 from attention.lab.commands import process  # noqa: E402
 from attention.lab.evaluation.evaluator import Evaluator  # noqa: E402
 from attention.lab.runs import load  # noqa: E402
@@ -66,7 +65,7 @@ def main() -> None:
         if not (workdir / "checkpoints").is_dir():
             train(workdir, options.data_dir, options.steps)
         run = load.load(workdir)
-        pairs = values.pairs(run.config, "test", str(options.data_dir))
+        pairs = run.experiment.data.pairs("test", str(options.data_dir))
         evaluator = replace(
             run.evaluator, batch_tokens=options.batch_tokens or run.evaluator.batch_tokens
         )
@@ -79,7 +78,7 @@ def main() -> None:
         print("| beams | first time, s | s | sentences/s | tokens/s | mean length | needed |")
         print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for beams in (4, 1):
-            search = values.search(run.config, beams=beams)
+            search = replace(run.experiment.search, beams=beams)
             print(report(run, evaluator, examples.source, search, options.runs), flush=True)
 
 

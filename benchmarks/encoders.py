@@ -145,7 +145,7 @@ def update_of(run: str) -> Callable[[], None]:
     import jax
     import numpy as np
 
-    from attention.lab.build import values
+    from attention.lab import build
     from attention.lab.commands import process as host
     from attention.lab.commands.resolve import resolve
     from attention.lab.training.step import create_state, make_train_step
@@ -155,8 +155,8 @@ def update_of(run: str) -> Callable[[], None]:
     flags = [f"--config.model.encoder.{key}={said(value)}" for key, value in RUNS[run].items()]
     config = resolve(f"experiments/quickstart.py:encoder={name_of(run)}", flags)
     size = config["data"]["vocab_size"]
-    task = values.task(config, SimpleNamespace(vocab_size=size))
-    optimiser = values.optimiser(config)
+    experiment = build.experiment(config)
+    task, optimiser = experiment.task(SimpleNamespace(vocab_size=size)), experiment.optimiser
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))

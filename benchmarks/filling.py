@@ -23,8 +23,8 @@ from benchmarks.paired import use_processors
 
 use_processors(2)
 
-from attention.lab.build import values  # noqa: E402
 from attention.lab.commands import process  # noqa: E402
+from attention.lab.data.sources.pairs import Pairs  # noqa: E402
 from attention.lab.runs import load  # noqa: E402
 from attention.lab.runs.load import Trained  # noqa: E402
 from attention.lab.tasks.translation import Search  # noqa: E402
@@ -45,11 +45,11 @@ def main() -> None:
         return
     process.keep_freed_memory()
     plain, filling = load.load(options.left_to_right), load.load(options.filling)
-    ways = {"left to right, greedy": (plain, values.search(plain.config, beams=1))}
+    ways = {"left to right, greedy": (plain, replace(plain.experiment.search, beams=1))}
     for name, (iterations, lengths) in WAYS.items():
-        search = values.search(filling.config, beams=lengths)
-        ways[name] = filling, replace(search, iterations=iterations)
-    pairs = values.pairs(plain.config, "test")
+        search = replace(filling.experiment.search, beams=lengths, iterations=iterations)
+        ways[name] = filling, search
+    pairs = plain.experiment.data.pairs("test")
     print("| | BLEU | sentences a second, one by one | times | in batches | times |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     rows = [[way, f"{bleu(*ways[way], pairs):.2f}"] for way in ways]
@@ -61,14 +61,14 @@ def main() -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def bleu(run: Trained, search: Search, pairs: values.Pairs) -> float:
+def bleu(run: Trained, search: Search, pairs: Pairs) -> float:
     """Of the whole split; what it needs is compiled then."""
     return run.evaluator.report(run.params, run.model_state, pairs, search)[0]["bleu"]
 
 
 def measured(
     ways: dict[str, tuple[Trained, Search]],
-    pairs: values.Pairs,
+    pairs: Pairs,
     *,
     sentences: int,
     singly: bool,

@@ -81,7 +81,7 @@ def make_ours() -> Step:
     """This project's step, built from a config."""
     import jax
 
-    from attention.lab.build import values
+    from attention.lab import build
     from attention.lab.commands import process
     from attention.lab.config import schema
     from attention.lab.training.step import create_state, make_train_step
@@ -91,11 +91,11 @@ def make_ours() -> Step:
     config = schema.defaults()
     config["model"] |= dict(layers=LAYERS, size=SIZE, heads=HEADS, ff_size=HIDDEN)
     config["model"] |= dict(dropout=RATE, ff_dropout=RATE)
-    for place in schema.ATTENTIONS:
-        config["model"][place] = {"name": "softmax", "dropout_rate": RATE}
+    for slot in schema.SLOTS:
+        config["model"][slot] = {"name": "softmax", "dropout_rate": RATE}
     config["train"] |= dict(clip=0.0, schedule="inverse_sqrt", warmup=WARMUP, learning_rate=PEAK)
-    task = values.task(config, SimpleNamespace(vocab_size=VOCAB))
-    optimiser = values.optimiser(config)
+    experiment = build.experiment(config)
+    task, optimiser = experiment.task(SimpleNamespace(vocab_size=VOCAB)), experiment.optimiser
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))

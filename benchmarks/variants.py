@@ -140,7 +140,7 @@ def step() -> None:
     print("| | " + " | ".join(f"{n:,}, µs" for n in PREFIXES) + " | exponent |")
     print("| --- |" + " ---: |" * (len(PREFIXES) + 1))
     for name in ("linear", "efficient", "performer", "rfa", "softmax"):
-        attend = attentions.attend({"name": name}, "decoder")
+        attend = attentions.attention_of("decoder", {"name": name})
         params, state = made(attend)
         runs = []
         for prefix in PREFIXES:
@@ -182,7 +182,7 @@ def function_of(name: str, length: int, mask: Any = None) -> Callable[..., jax.A
 def attention_of(name: str, length: int) -> Any:
     """The attention with its defaults, or with parameters that go with the length."""
     spec = {"name": name} | GROWN.get(name, lambda n, r: {})(length, round(length**0.5))
-    return attentions.attend(spec, attentions.usual_place(name))
+    return attentions.attention_of(attentions.usual_slot(name), spec)
 
 
 def with_backward(function: Callable[..., jax.Array]) -> Callable[..., Any]:

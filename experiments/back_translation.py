@@ -20,7 +20,7 @@ from experiments import text
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``encoder=local``."""
+    """``structure`` picks attentions by slot, as in ``encoder=local``."""
     config = text.get_config(structure)
     config.train.steps = 2_000
     return config

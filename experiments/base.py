@@ -19,13 +19,14 @@ def get_config(
     """The default config, with what an experiment says of each section.
 
     Args:
-      structure: what stands behind the colon of ``--config=FILE.py:...``: attentions by place, as
-        in ``encoder=softmax,decoder=softmax``. Their parameters then have flags of their own.
+      structure: what stands behind the colon of ``--config=FILE.py:...``: attentions by slot, as
+        in ``encoder=softmax,decoder=softmax``; one outside this package by its import path, as in
+        ``encoder=my_package.my_module:TalkingHeads``. Their parameters then have flags.
       attention: values for every attention that has the parameter, as in ``dropout_rate=0.1``.
       **sections: values by section, as in ``model=dict(size=256)``.
 
     Raises:
-      ConfigError: a section, a key, a place or an attention is unknown.
+      ConfigError: a section, a key, a slot or an attention is unknown.
     """
     plain = schema.defaults()
     for section, values in sections.items():
@@ -36,15 +37,15 @@ def get_config(
                 raise ConfigError(f"config key {full} is unknown{near}")
             (plain[section] if name else plain)[full.rpartition(".")[2]] = value
     chosen = dict(part.partition("=")[::2] for part in structure.split(",") if part)
-    for place, name in chosen.items():
-        if place not in schema.ATTENTIONS:
-            near = suggest(place, schema.ATTENTIONS)
-            places = ", ".join(schema.ATTENTIONS)
-            raise ConfigError(f"config argument {place}={name}: places are {places}{near}")
-    for place in schema.ATTENTIONS:
-        fields = attentions.attention_defaults(chosen.get(place, "softmax"), place)
+    for slot, name in chosen.items():
+        if slot not in schema.SLOTS:
+            near = suggest(slot, schema.SLOTS)
+            slots = ", ".join(schema.SLOTS)
+            raise ConfigError(f"config argument {slot}={name}: slots are {slots}{near}")
+    for slot in schema.SLOTS:
+        fields = attentions.attention_defaults(chosen.get(slot, "softmax"), slot)
         shared = {name: value for name, value in (attention or {}).items() if name in fields}
-        plain["model"][place] = fields | shared
+        plain["model"][slot] = fields | shared
     config = ConfigDict(plain, type_safe=False)  # attention.lab.config.schema has the better words
     for full, key in schema.SCHEMA.items():
         section, _, leaf = full.rpartition(".")

@@ -10,7 +10,7 @@ from experiments import quickstart
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``encoder=local``."""
+    """``structure`` picks attentions by slot, as in ``encoder=local``."""
     config = quickstart.get_config(structure)
     config.model.encoder_norm = "batch"
     return config

@@ -9,7 +9,7 @@ from experiments import quickstart
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``cross=location``."""
+    """``structure`` picks attentions by slot, as in ``cross=location``."""
     config = quickstart.get_config(structure)
     config.model.copy = True
     return config

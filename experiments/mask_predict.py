@@ -11,13 +11,13 @@ from experiments import quickstart
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``encoder=local``."""
+    """``structure`` picks attentions by slot, as in ``encoder=local``."""
     config = quickstart.get_config(structure)
     config.task.kind = "mask_predict"
-    decoder = attentions.attention_defaults(config.model.decoder.name, "encoder")  # sees both ways
-    config.model.decoder.update(
-        {name: decoder[name] for name in attentions.ATTENTIONS[decoder["name"]].causal_defaults}
-    )
+    name = config.model.decoder.name
+    both_ways = attentions.attention_defaults(name, "encoder")
+    causal_defaults = attentions.attention_class(name, "decoder").causal_defaults
+    config.model.decoder.update({field: both_ways[field] for field in causal_defaults})
     config.train.update(
         steps=3_000, learning_rate=2e-3, warmup=300, eval_every=500, checkpoint_every=500
     )

@@ -13,7 +13,7 @@ from experiments import quickstart
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as it did for the run to start from."""
+    """``structure`` picks attentions by slot, as it did for the run to start from."""
     config = quickstart.get_config(structure)
     config.data.buckets = 2
     config.risk.update(candidates=8, alpha=0.05)

@@ -9,7 +9,7 @@ from experiments import base
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``encoder=softmax``."""
+    """``structure`` picks attentions by slot, as in ``encoder=softmax``."""
     return base.get_config(
         structure,
         data=dict(kind="grammar", source_lang="en", target_lang="zh", vocab_size=1_500, buckets=4),

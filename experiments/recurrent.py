@@ -12,7 +12,7 @@ from experiments import quickstart
 
 
 def get_config(structure: str = "encoder=gru,decoder=gru,cross=additive"):
-    """``structure`` picks attentions by place, as in ``encoder=lstm,decoder=lstm``."""
+    """``structure`` picks attentions by slot, as in ``encoder=lstm,decoder=lstm``."""
     config = quickstart.get_config(structure)
     config.model.positions = "none"
     return config

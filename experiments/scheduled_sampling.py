@@ -16,7 +16,7 @@ from experiments import text
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``decoder=local``."""
+    """``structure`` picks attentions by slot, as in ``decoder=local``."""
     config = text.get_config(structure)
     config.noise.update(kind="scheduled", schedule="linear", rate=0.25, c=1e-4)
     config.train.steps = 2_500

@@ -10,7 +10,7 @@ from experiments import base
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``encoder=softmax``."""
+    """``structure`` picks attentions by slot, as in ``encoder=softmax``."""
     return base.get_config(
         structure,
         data=dict(kind="text", target_lang="de", vocab_size=4_000, max_length=100, buckets=8),

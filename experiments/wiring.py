@@ -9,7 +9,7 @@ from experiments import quickstart
 
 
 def get_config(structure: str = ""):
-    """``structure`` picks attentions by place, as in ``cross=additive``."""
+    """``structure`` picks attentions by slot, as in ``cross=additive``."""
     config = quickstart.get_config(structure)
     config.model.encoder_memory = "mixture"
     return config

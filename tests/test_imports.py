@@ -145,9 +145,9 @@ def test_imports_run_one_way():
         ("attention/lab/data/sources/text.py", "from attention.lab.training import loop"),
         ("attention/lab/training/step.py", "import attention.lab.evaluation.scores as s"),
         ("attention/lab/pictures/plots.py", "from attention.lab.tasks import translation"),
-        ("attention/lab/tasks/translation.py", "from attention.lab.build import values"),
+        ("attention/lab/tasks/translation.py", "from attention.lab.build import model"),
         ("attention/lab/config/schema.py", "from attention.lab.build import ATTENTIONS"),
-        ("attention/lab/build/values.py", "import ml_collections"),
+        ("attention/lab/build/model.py", "import ml_collections"),
         ("attention/lab/runs/train.py", "from ml_collections import config_flags"),
         ("attention/lab/runs/train.py", "import experiments.text"),
         ("attention/__init__.py", "from attention.lab.training import losses"),
@@ -157,7 +157,7 @@ def test_imports_run_one_way():
 )
 def test_a_breach_is_found(path, source):
     others = ["models/transformer", "modules/attention/multi_head", "lab/training/loop", "shapes"]
-    others += ["lab/build/values", "lab/evaluation/scores"]
+    others += ["lab/build/model", "lab/evaluation/scores"]
     files = {f"attention/{name}.py": "" for name in others}
     wrong = breaches(files | {path: source})
     assert len(wrong) == 1
@@ -171,14 +171,14 @@ def test_a_breach_is_found(path, source):
         ("attention/lab/data/sources/grammar.py", "from . import text"),
         ("attention/decoding/beam.py", "from attention.shapes import check"),
         ("attention/lab/tasks/translation.py", "from attention.lab.data.tokenizer import BOS"),
-        ("attention/lab/runs/train.py", "from attention.lab.build import values"),
+        ("attention/lab/runs/train.py", "from attention.lab.build import model"),
         ("attention/shapes.py", "import jax\nimport numpy as np"),
         ("attention/lab/commands/resolve.py", "import ml_collections"),
         ("experiments/text.py", "import ml_collections"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
-    files = {f"attention/{name}.py": "" for name in ("lab/data/sources/text", "lab/build/values")}
+    files = {f"attention/{name}.py": "" for name in ("lab/data/sources/text", "lab/build/model")}
     assert breaches(files | {path: source}) == []
 
 

@@ -56,8 +56,8 @@ def opened(launched):
 
     kept = functools.cache(attention.lab.runs.load.load)
 
-    def once(workdir, checkpoint="best", *, teacher=None):
-        return kept(str(workdir), checkpoint, teacher=teacher)
+    def once(workdir, checkpoint="best", *, teacher=None, allow_import=()):
+        return kept(str(workdir), checkpoint, teacher=teacher, allow_import=allow_import)
 
     def run(*arguments, **options):
         with pytest.MonkeyPatch.context() as patch:
@@ -288,10 +288,10 @@ def test_a_wrong_command(launched, arguments, expected):
 
 
 ARGUMENTS = [
-    ("encoder=sofmax", "config.model.encoder.name is 'sofmax'", "did you mean softmax?"),
-    ("cross=local", "model.cross is local, which cannot attend across two", "choose softmax"),
-    ("encoder", "config.model.encoder.name is ''", "choose one of"),
-    ("encodr=softmax", "encodr=softmax: places are encoder, decoder, cross", "mean encoder?"),
+    ("encoder=sofmax", "config.model.encoder.name: 'sofmax'", "did you mean softmax?"),
+    ("cross=local", "model.cross: Local cannot attend across two", "use Softmax"),
+    ("encoder", "config.model.encoder.name: ''", "use one of"),
+    ("encodr=softmax", "encodr=softmax: slots are encoder, decoder, cross", "mean encoder?"),
 ]
 
 
@@ -335,7 +335,7 @@ KEYS = [
     ("model.size.x=3", "the config has no model.size.x", "did you mean model.size?"),
     ("model.encoder.nam=softmax", "model.encoder.nam", "did you mean model.encoder.name?"),
     ("model.size", "model.size", "it needs a value"),
-    ("model.encoder.name=sofmax", "'sofmax'", "choose one of"),
+    ("model.encoder.name=sofmax", "'sofmax'", "use one of"),
     ("model.encoder=softmax", "model.encoder is a section", "--config.model.encoder.name="),
     ("model={'size':1}", "model is a section", "as in --config.model.layers=VALUE"),
     ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
@@ -346,7 +346,7 @@ KEYS = [
     ("model.tied=maybe", "model.tied=maybe", "true or false"),
     ("noise.k=x", "noise.k=x", "a number"),
     ("model.external_tokens=-1", "model.external_tokens is -1", "at least 0"),
-    ("model.heads=3", "model.heads is 3, which does not divide model.size 16", "choose a head"),
+    ("model.heads=3", "model.heads: 3 does not divide model.size 16", "use 2 or 4"),
     ("model.heads=0", "model.heads is 0", "at least 1"),
     ("model.dropout=-0.1", "model.dropout is -0.1", "in [0, 1)"),
     ("model.dropout=1", "model.dropout is 1.0", "in [0, 1)"),
@@ -354,22 +354,22 @@ KEYS = [
     ("train.learning_rate=nan", "train.learning_rate is nan", "at least 0"),
     ("train.learning_rate=inf", "train.learning_rate is inf", "at least 0"),
     ("train.learning_rate=-1", "train.learning_rate is -1.0", "at least 0"),
-    ("train.warmup=20", "train.warmup is 20", "below train.steps, 20"),
+    ("train.warmup=20", "train.warmup: 20", "below train.steps 20"),
     ("train.label_smoothing=2", "train.label_smoothing is 2.0", "in [0, 1)"),
-    ("train.dtype=float16", "train.dtype is float16", "use bfloat16 or float32"),
+    ("train.dtype=float16", "train.dtype: float16", "use bfloat16 or float32"),
     ("train.dtype=float61", "train.dtype is 'float61'", "one of float32, bfloat16"),
     ("noise.rate=-0.5", "noise.rate is -0.5", "in [0, 1]"),
     ("noise.token_rate=1", "noise.token_rate is 1.0", "in [0, 1)"),
     ("noise.kind=sheduled", "noise.kind is 'sheduled'", "did you mean scheduled?"),
     ("decode.beam=0", "decode.beam is 0", "at least 1"),
-    ("decode.beam=291", "decode.beam is 291", "from 1 to the vocabulary's size, 290"),
+    ("decode.beam=291", "decode.beam: 291", "use 1 to 290"),
     ("decode.valid_beam=0", "decode.valid_beam is 0", "at least 1"),
     ("data.vocab_size=100", "data.vocab_size is 100", "at least 261"),
     ("data.vocab_size=262", "data.vocab_size is 262", "need at least"),
     ("train.batch_tokens=7", "train.batch_tokens is 7", "needs at least 64"),
-    ("mesh.data=99", "mesh.data is 99", "between 1 and"),
-    ("data.target_lang=en", "target_lang are both 'en'", "needs two"),
-    ("data.kind=grammar", "data.kind is grammar, which reads no files", "data.kind=text"),
+    ("mesh.data=99", "mesh.data: devices", "between 1 and"),
+    ("data.target_lang=en", "data.target_lang: 'en'", "needs two"),
+    ("data.kind=grammar", "is not read, since data.kind is grammar", "data.kind=text"),
     ("seed=-1", "seed is -1", "at least 0"),
     ("seed=1e12", "seed is 1000000000000", "below 2^31"),
     ("data.source_lang=../en", "language is '../en'", "part of a file's name"),
@@ -408,7 +408,7 @@ def test_wrong_files(launched, tiny, corpus, tmp_path, files, what, remedy):
 def test_no_data_directory(launched, tiny, tmp_path):
     ran = launched(*tiny, f"--config.data.dir={tmp_path / 'no'}", f"--workdir={tmp_path / 'run'}")
     mistake(ran, f"data directory {tmp_path / 'no'} does not exist")
-    mistake(launched("train", TEXT), "config.data.dir is not set; say --config.data.dir=DIR")
+    mistake(launched("train", TEXT), "config.data.dir: not set; use --config.data.dir=DIR")
 
 
 def test_a_missing_split_or_checkpoint_of_a_run(opened, trained_run, tmp_path):
@@ -456,13 +456,13 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "places",
+    "slots",
     [
         "encoder=graph,decoder=fixed",
-        # tests/models/test_places.py has them all, without the command line.
+        # tests/models/test_slots.py has them all, without the command line.
         *(
-            pytest.param(places, marks=pytest.mark.long)
-            for places in (
+            pytest.param(slots, marks=pytest.mark.long)
+            for slots in (
                 "encoder=bigbird,decoder=local",
                 "encoder=longformer,decoder=longformer",
                 "encoder=global,decoder=per_head",
@@ -473,10 +473,10 @@ def test_a_workdir_of_another_config(launched, tiny, trained_run, tmp_path):
         ),
     ],
 )
-def test_attentions_by_place_train_decode_and_translate(launched, tiny, tmp_path, places):
+def test_attentions_by_slot_train_decode_and_translate(launched, tiny, tmp_path, slots):
     command, config, *rest = tiny
     few = [f"--config.train.{key}=6" for key in ("steps", "eval_every", "checkpoint_every")]
-    ran = launched(command, f"{config}:{places}", *rest, *few, f"--workdir={tmp_path / 'run'}")
+    ran = launched(command, f"{config}:{slots}", *rest, *few, f"--workdir={tmp_path / 'run'}")
     assert (ran.code, ran.report["split"]) == (0, "test"), ran.err
     ran = launched("translate", f"--workdir={tmp_path / 'run'}", stdin=b"a b c\n\nc\n")
     assert (ran.code, ran.out.count("\n")) == (0, 3)
@@ -540,7 +540,7 @@ def test_beams_above_the_vocabulary_that_the_text_supports(launched, tiny, tmp_p
     wide = ["--config.data.vocab_size=5000", "--config.decode.beam=400"]
     ran = launched(*tiny, *wide, f"--workdir={tmp_path / 'run'}")
     assert ran.code == 2
-    assert "config.decode.beam is 400; it needs to be from 1 to" in ran.err
+    assert "config.decode.beam: 400 is not within the vocabulary; use 1 to" in ran.err
     assert contents(tmp_path) == {}
 
 

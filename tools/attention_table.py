@@ -64,7 +64,7 @@ def _rows() -> Iterator[tuple[str, ...]]:
         for form in ({}, *variant.forms):
             spec = {"name": name} | dict(form)
             told = ", ".join(f"{key}={_said(value)}" for key, value in form.items())
-            attend = attentions.attend(spec, attentions.usual_place(name))
+            attend = attentions.attention_of(attentions.usual_slot(name), spec)
             yield _row(f"`{name}`" + (f" with {told}" if told else ""), attend)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attention.lab.build import attentions, checks, values
+from attention.lab import build
+from attention.lab.build import attentions
 from attention.lab.commands import resolve
 from attention.lab.commands.arguments import COMMANDS, parse
 from attention.lab.commands.arguments import FLAGS as FLAG_NAMES
@@ -108,13 +109,11 @@ def test_any_value_of_a_key_is_in_its_range_or_refused(name, value):
     for section in sections:
         owner = owner[section]
     owner[leaf] = value
-    found = attempt(checks.check, config)
+    found = attempt(build.experiment, config)
     if isinstance(found, Exception):
         return
     numbers = [v for _, v in schema.flatten(config) if isinstance(v, int | float)]
     assert all(math.isfinite(number) for number in numbers)
-    values.optimiser(config)
-    values.transformer(config, vocab_size=300)
 
 
 @given(st.one_of(WORDS, st.text(alphabet="ab./-_~\0\n", max_size=8)))

@@ -1,4 +1,4 @@
-"""The attentions of a config by name."""
+"""The attentions of a config, by name or by the import path of one outside this package."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from attention import variants
-from attention.errors import ConfigError, UnsupportedError, named
+from attention.errors import ConfigError, named
+from attention.lab.build.imports import attention_at
 from attention.lab.config import schema
 from attention.lab.config.key import check_value
 from attention.lab.config.suggest import suggest
-from attention.protocols import StatefulCrossAttention
+from attention.protocols import Needs, StatefulCrossAttention, require
+
+Config = Mapping[str, Any]
 
 # Those whose fields are plain values, by their name in configs.
 ATTENTIONS: dict[str, Any] = {
@@ -19,66 +22,79 @@ ATTENTIONS: dict[str, Any] = {
     for variant in variants.ALL
     if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(variant))
 }
+NEEDS = {
+    "encoder": Needs(),
+    "decoder": Needs(causal=True, cached=True),
+    "cross": Needs(cross=True),
+}
 
 
-def attend(spec: Any, place: str, stands_as: str | None = None) -> Any:
-    """The Attention, or the TokenMixer, of one place from ``{"name": ..., parameter: value}``.
+def attention_of(slot: str, spec: Any, needs: Needs | None = None) -> Any:
+    """The Attention, or the TokenMixer, of one slot from ``{"name": ..., parameter: value}``.
 
     Args:
-      spec: the name and the parameters.
-      place: "encoder", "decoder" or "cross".
-      stands_as: the place as which it is used, where that is another.
+      slot: "encoder", "decoder" or "cross".
+      spec: the name, or ``MODULE:CLASS``, and the parameters.
+      needs: what the slot demands; by default ``NEEDS`` of it.
+
+    Raises:
+      ConfigError: the name, a parameter or a value cannot be used.
+      UnsupportedError: the attention lacks a capability that its slot needs.
     """
+    key = f"config.model.{slot}"
     if not isinstance(spec, Mapping) or "name" not in spec:
-        raise ConfigError(
-            f"config.model.{place} is {spec!r}; it needs a name, one of {', '.join(ATTENTIONS)}"
-        )
+        raise ConfigError(f"{key}: {spec!r} has no name; use one of {', '.join(ATTENTIONS)}")
     name = spec["name"]
-    listed = {key: value for key, value in spec.items() if key != "name"}
-    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
-    fields = attention_defaults(name, place)
-    del fields["name"]
-    for parameter, value in parameters.items():
-        full = f"model.{place}.{parameter}"
-        if parameter not in fields:
+    fields = attention_defaults(name, slot)
+    parameters = {
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in spec.items()
+        if field != "name"
+    }
+    for field, value in parameters.items():
+        if field not in fields:
             raise ConfigError(
-                f"config.{full} is unknown to {name}, which has "
-                f"{', '.join(sorted(fields))}{suggest(parameter, fields)}"
+                f"{key}.{field}: unknown to {name}, which has "
+                f"{', '.join(sorted({*fields} - {'name'}))}{suggest(field, fields)}"
             )
-        check_value(full, schema.parameter(parameter, fields[parameter]), value)
-    with named(f"config.model.{place}"):
-        made = ATTENTIONS[name](**parameters)
-    used_as = stands_as or place
-    if used_as == "cross" and not made.capabilities.cross:
-        raise UnsupportedError(
-            f"config.model.cross is {name}, which cannot attend across two sequences; "
-            f"choose softmax{made.capabilities.across and '; ' + made.capabilities.across}"
-        )
-    if used_as == "encoder" and made.capabilities.decoding == "stateful":
-        raise UnsupportedError(
-            f"config.model.{place} is {name}, which cannot attend within one sequence; choose "
-            "softmax, and it for model.cross"
-        )
-    if used_as == "decoder" and made.capabilities.causal == "no":
-        raise UnsupportedError(
-            f"config.model.decoder is {name}, which cannot be causal; choose softmax"
-            f"{made.capabilities.remedy}"
-        )
-    return made
+        check_value(f"model.{slot}.{field}", schema.parameter(field, fields[field]), value)
+    with named(key):
+        attention = attention_class(name, slot)(**parameters)
+        require(attention, needs or NEEDS[slot])
+    return attention
 
 
-def usual_place(name: str) -> str:
-    """The encoder's, or the decoder's cross-attention for what has no other place."""
+def attention_class(name: Any, slot: str) -> Any:
+    """The class of an attention by its name in configs, or by its import path."""
+    if isinstance(name, str) and ":" in name:
+        return attention_at(name, f"config.model.{slot}.name")
+    if not isinstance(name, str) or name not in ATTENTIONS:
+        raise ConfigError(
+            f"config.model.{slot}.name: {name!r} is no attention; use one of "
+            f"{', '.join(ATTENTIONS)}, or MODULE:CLASS of your own"
+            f"{suggest(str(name), ATTENTIONS)}"
+        )
+    return ATTENTIONS[name]
+
+
+def attention_defaults(name: Any, slot: str) -> dict[str, Any]:
+    """``{"name": name, parameter: default}`` of an attention in a slot."""
+    made = attention_class(name, slot)
+    causal = made.causal_defaults if slot == "decoder" else {}
+    defaults = {field.name: field.default for field in dataclasses.fields(made)}
+    return {"name": name} | defaults | dict(causal)
+
+
+def usual_slot(name: str) -> str:
+    """The encoder's, or the decoder's cross-attention for what has no other slot."""
     return "cross" if issubclass(ATTENTIONS[name], StatefulCrossAttention) else "encoder"
 
 
-def attention_defaults(name: Any, place: str) -> dict[str, Any]:
-    """``{"name": name, parameter: default}`` of an attention in a place."""
-    if name not in ATTENTIONS:
-        raise ConfigError(
-            f"config.model.{place}.name is {name!r}, which is no attention; choose one of "
-            f"{', '.join(ATTENTIONS)}{suggest(str(name), ATTENTIONS)}"
-        )
-    fields = dataclasses.fields(ATTENTIONS[name])
-    own = ATTENTIONS[name].causal_defaults if place == "decoder" else {}
-    return {"name": name} | {field.name: field.default for field in fields} | dict(own)
+def role(config: Config, slot: str) -> str:
+    """As what the attention of a slot is used: a decoder that sees both ways is as an encoder."""
+    return "encoder" if slot == "decoder" and fills(config) else slot
+
+
+def fills(config: Config) -> bool:
+    """Whether targets are filled in, rather than made from left to right."""
+    return bool(config["task"]["kind"] == "mask_predict")

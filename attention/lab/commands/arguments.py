@@ -58,15 +58,17 @@ COMMANDS = {
     "evaluate": Command(
         "scores a trained run on a split",
         ("workdir",),
-        ("split", "data_dir", "checkpoint", "compare", "teacher", "samples"),
+        ("split", "data_dir", "checkpoint", "compare", "teacher", "samples", "allow_import"),
     ),
     "translate": Command(
         "translates stdin, a sentence a line, to stdout",
         ("workdir",),
-        ("checkpoint", "beam", "nbest", "scores", "teacher"),
+        ("checkpoint", "beam", "nbest", "scores", "teacher", "allow_import"),
     ),
     "inspect": Command(
-        "translates a sentence and draws attention maps", ("workdir", "text"), ("checkpoint",)
+        "translates a sentence and draws attention maps",
+        ("workdir", "text"),
+        ("checkpoint", "allow_import"),
     ),
     "sweep": Command(
         "trains what an experiment's sweep() lists",
@@ -77,7 +79,7 @@ COMMANDS = {
     "distil": Command(
         "writes a corpus whose targets are a run's translations",
         ("workdir", "target_dir"),
-        ("checkpoint", "beam"),
+        ("checkpoint", "beam", "allow_import"),
     ),
     "mix": Command(
         "writes a corpus of true and back-translated pairs",
@@ -87,7 +89,7 @@ COMMANDS = {
     "expose": Command(
         "prints loss and accuracy by position, after gold and after the model's own words",
         ("workdir",),
-        ("split", "data_dir", "checkpoint"),
+        ("split", "data_dir", "checkpoint", "allow_import"),
     ),
 }
 FLAGS = {  # the kind of its value, and its help
@@ -105,6 +107,7 @@ FLAGS = {  # the kind of its value, and its help
     "nbest": ("integer", "translations of each line (default 1)"),
     "scores": ("boolean", "write each translation's score before it"),
     "text": ("string", "the sentence"),
+    "allow_import": ("multi_string", "packages that attentions of the run may be imported from"),
     "executor": ("string", "where trials run: local (default), ray, slurm, print"),
     "target_dir": ("string", "directory for the new corpus; it must be new or empty"),
     "source_lang": ("string", "ending of the source files"),

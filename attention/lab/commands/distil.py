@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from attention.lab.build import checks, values
+from attention.lab.build.tasks import check_beam
 from attention.lab.commands.arguments import Call
 from attention.lab.data.sources.pairs import Pairs
 from attention.lab.data.sources.text import new_directory, write_parallel
@@ -27,6 +29,7 @@ def distil(
     *,
     checkpoint: str = "best",
     beam: int | None = None,
+    allow_import: Sequence[str] = (),
 ) -> Path:
     """Writes DIR/train.LANG with the run's translations of its training text, and what goes along.
 
@@ -38,6 +41,7 @@ def distil(
       target_dir: a directory that is new or empty.
       checkpoint: see ``attention.lab.runs.load.load``.
       beam: beams; by default the config's.
+      allow_import: see ``attention.lab.runs.load.load``.
 
     Returns:
       The directory.
@@ -47,18 +51,18 @@ def distil(
       ValueError: ``beam`` is out of range.
       OSError: the directory has files, or cannot be written.
     """
-    run = load.load(workdir, checkpoint)
-    beam = run.config["decode"]["beam"] if beam is None else beam
-    checks.check_beam("beam", beam, run.task.tokenizer.vocab_size)
-    folder, data = new_directory(target_dir), run.config["data"]
-    languages = data["source_lang"], data["target_lang"]
+    run = load.load(workdir, checkpoint, allow_import=allow_import)
+    data, search = run.experiment.data, run.experiment.search
+    search = search if beam is None else replace(search, beams=beam)
+    check_beam("beam", search.beams, run.task.tokenizer.vocab_size)
+    folder, languages = new_directory(target_dir), (data.source_lang, data.target_lang)
     for split in ("valid", "test"):
-        write_parallel(folder, split, *languages, values.pairs(run.config, split))
+        write_parallel(folder, split, *languages, data.pairs(split))
     shutil.copyfile(Path(workdir) / "tokenizer.model", folder / "tokenizer.model")
-    pairs = values.pairs(run.config, "train")
+    pairs = data.pairs("train")
     sources = run.evaluator.examples(pairs).source
     translations: list[str] = []
-    search, begun = values.search(run.config, beams=beam), time.monotonic()
+    begun = time.monotonic()
     for first in range(0, len(sources), _SOME):
         some = sources[first : first + _SOME]
         found = run.evaluator.translate(run.params, run.model_state, some, search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import jax
 import numpy as np
 
 from attention.errors import UnsupportedError
-from attention.lab.build import values
 from attention.lab.commands.arguments import Call
 from attention.lab.pictures.plots import by_position
 from attention.lab.runs import load
@@ -32,12 +32,13 @@ def expose(
     split: str = "valid",
     data_dir: str | None = None,
     checkpoint: str = "best",
+    allow_import: Sequence[str] = (),
 ) -> Path:
     """Prints the table, a line a position, and draws it to ``workdir/plots/exposure.png``.
 
     Args:
       workdir: the run.
-      split, data_dir, checkpoint: see ``trained.evaluate``.
+      split, data_dir, checkpoint, allow_import: see ``attention.lab.runs.load.evaluate``.
 
     Returns:
       The picture.
@@ -46,14 +47,14 @@ def expose(
       RunError: there is no run or no such checkpoint.
       ValueError: the split's text cannot be used.
     """
-    run = load.load(workdir, checkpoint)
+    run = load.load(workdir, checkpoint, allow_import=allow_import)
     task = run.task
     if not isinstance(task, Translation):
         raise UnsupportedError(
             f"{workdir} fills targets in, and reads no words of its own; expose a run of task.kind "
             "left_to_right"
         )
-    examples = run.evaluator.examples(values.pairs(run.config, split, data_dir))
+    examples = run.evaluator.examples(run.experiment.data.pairs(split, data_dir))
     counted = {way: _counted(task, run, examples, function) for way, function in WAYS.items()}
     tokens_T = counted["after gold"][2]
     told = int((tokens_T >= min(_FEW, tokens_T[0])).sum())

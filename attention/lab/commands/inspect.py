@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -10,7 +11,6 @@ import numpy as np
 
 from attention.analysis.matrices import effective_matrix, influence_matrix
 from attention.errors import ConfigError
-from attention.lab.build import values
 from attention.lab.commands.arguments import Call
 from attention.lab.data.batching.examples import encode_sources
 from attention.lab.data.tokenizer import BOS, PAD
@@ -19,6 +19,7 @@ from attention.lab.runs import load
 from attention.lab.runs.load import Trained
 from attention.lab.tasks.mask_predict import MASK, MaskPredict
 from attention.models.mask_predict import ConditionalMaskedLM
+from attention.models.transformer import Transformer
 from attention.protocols import Attention, TokenMixer
 from attention.shapes import Tree
 
@@ -28,7 +29,9 @@ def run(call: Call) -> None:
     inspect(**call.given)
 
 
-def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list[Path]:
+def inspect(
+    workdir: str | Path, text: str, *, checkpoint: str = "best", allow_import: Sequence[str] = ()
+) -> list[Path]:
     """Translates a sentence and draws the model's attention to ``workdir/plots``.
 
     Rows ask, columns are asked. ``cross.png`` is the mean over decoder layers and heads,
@@ -42,8 +45,8 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     """
     if not text.strip():
         raise ConfigError("text is blank: give a sentence to look at")
-    run = load.load(workdir, checkpoint)
-    (source_S,), _ = encode_sources([text], run.task.tokenizer, run.config["data"]["max_length"])
+    run = load.load(workdir, checkpoint, allow_import=allow_import)
+    (source_S,), _ = encode_sources([text], run.task.tokenizer, run.evaluator.max_length)
     target_T = _translation(run, source_S)
     pieces = run.task.tokenizer.pieces
     said = pieces(target_T)
@@ -53,7 +56,7 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
     else:
         read, read_T = ["<s>", *pieces(target_T[:-1])], np.concatenate([[BOS], target_T[:-1]])
     source = pieces(source_S)
-    encoded = [f"<{n}>" for n in range(run.config["model"]["external_tokens"])] + source
+    encoded = [f"<{n}>" for n in range(_transformer(run).external_tokens)] + source
     maps = _maps(run, source_S, read_T)
     cross_LHTS = np.stack(maps["cross"])[:, :, : len(said)]
     translation = run.task.texts(target_T[None])[0]
@@ -73,18 +76,21 @@ def inspect(workdir: str | Path, text: str, *, checkpoint: str = "best") -> list
 
 def _translation(run: Trained, source_S: np.ndarray) -> np.ndarray:
     """The tokens of the best translation, its end included."""
-    beams = run.evaluator.search(
-        run.params, run.model_state, source_S[None], values.search(run.config)
-    )
+    search = run.experiment.search
+    beams = run.evaluator.search(run.params, run.model_state, source_S[None], search)
     tokens_T = np.asarray(beams.tokens_BNT)[0, 0]
     return tokens_T[tokens_T != PAD]
 
 
+def _transformer(run: Trained) -> Transformer:
+    model = run.task.model
+    return model.transformer if isinstance(model, ConditionalMaskedLM) else model
+
+
 def _maps(run: Trained, source_S: np.ndarray, target_T: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Effective matrices [H, Q, K] of every layer by place; of mixers, influence matrices."""
-    model, variables = run.task.model, {"params": run.params, **run.model_state}
-    if isinstance(model, ConditionalMaskedLM):
-        model = model.transformer
+    model, variables = _transformer(run), {"params": run.params, **run.model_state}
+    if model is not run.task.model:
         variables = {name: tree["transformer"] for name, tree in variables.items()}
 
     @jax.jit

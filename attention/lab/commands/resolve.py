@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from attention.errors import ConfigError
-from attention.lab.build import attentions, values
+from attention.lab.build import attentions
 from attention.lab.config import schema
 from attention.lab.config.flags import parse
 from attention.lab.config.key import Key
@@ -56,12 +56,13 @@ def keys_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Key]]:
         if not schema.is_attention(name):
             yield name, schema.SCHEMA[name]
         elif name.endswith(".name"):
-            place = name.split(".")[1]
-            for parameter, default in attentions.attention_defaults(value, place).items():
+            slot = name.split(".")[1]
+            for parameter, default in attentions.attention_defaults(value, slot).items():
                 key = schema.parameter(parameter, default)
                 if parameter == "name":
-                    key = Key(default, f"the {place} attention", choices=(*attentions.ATTENTIONS,))
-                yield f"model.{place}.{parameter}", key
+                    about = f"the {slot} attention; of your own: MODULE:CLASS"
+                    key = Key(default, about, choices=(*attentions.ATTENTIONS,))
+                yield f"model.{slot}.{parameter}", key
 
 
 def file_of(name: str) -> Path:
@@ -101,16 +102,16 @@ def _load(spec: str) -> dict[str, Any]:
 
 
 def _rename(override: str, config: dict[str, Any]) -> None:
-    """Where a flag names another attention, gives its place that one's parameters."""
+    """Where a flag names another attention, gives its slot that one's parameters."""
     parts = _FLAG.fullmatch(override)
     _, name, _, attention = parts.groups() if parts else ("",) * 4
-    place = name.removeprefix("model.").removesuffix(".name")
-    if name != f"model.{place}.name" or place not in schema.ATTENTIONS:
+    slot = name.removeprefix("model.").removesuffix(".name")
+    if name != f"model.{slot}.name" or slot not in schema.SLOTS:
         return
-    if attention in attentions.ATTENTIONS and attention != config["model"][place]["name"]:
-        fields = attentions.attention_defaults(attention, values.stands_as(config, place))
-        shared = {key: value for key, value in config["model"][place].items() if key in fields}
-        config["model"][place] = fields | shared | {"name": attention}
+    if attention != config["model"][slot]["name"]:
+        fields = attentions.attention_defaults(attention, attentions.role(config, slot))
+        shared = {key: value for key, value in config["model"][slot].items() if key in fields}
+        config["model"][slot] = fields | shared | {"name": attention}
 
 
 def _change(override: str, keys: Mapping[str, Key]) -> tuple[str, Any]:

@@ -6,13 +6,14 @@ import math
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TextIO
 
 from attention.errors import ConfigError
-from attention.lab.build import checks, values
+from attention.lab.build.tasks import check_beam
 from attention.lab.commands.arguments import Call
 from attention.lab.data.batching.examples import encode_sources
 from attention.lab.data.sources.text import decode_lines
@@ -39,6 +40,7 @@ def translate(
     nbest: int = 1,
     scores: bool = False,
     teacher: str | Path | None = None,
+    allow_import: Sequence[str] = (),
 ) -> None:
     """Writes the translation of each line, in order, as soon as it is there.
 
@@ -55,18 +57,19 @@ def translate(
       beam: beams; by default the config's.
       nbest: translations of each line, at most ``beam``.
       scores: whether to write scores.
-      teacher: see ``attention.lab.runs.load.load``.
+      teacher, allow_import: see ``attention.lab.runs.load.load``.
 
     Raises:
       ValueError: the input is not UTF-8, or ``beam`` or ``nbest`` is out of range.
       RunError: there is no run, or no such checkpoint.
     """
-    run = load.load(workdir, checkpoint, teacher=teacher)
-    beam = run.config["decode"]["beam"] if beam is None else beam
-    checks.check_beam("beam", beam, run.task.tokenizer.vocab_size)
+    run = load.load(workdir, checkpoint, teacher=teacher, allow_import=allow_import)
+    search = run.experiment.search
+    beam = search.beams if beam is None else beam
+    check_beam("beam", beam, run.task.tokenizer.vocab_size)
     if not 1 <= nbest <= beam:
-        raise ConfigError(f"nbest is {nbest}; it needs to be from 1 to beam, which is {beam}")
-    search, done = values.search(run.config, beams=beam, nbest=nbest), 0
+        raise ConfigError(f"nbest: {nbest} is not possible with {beam} beams; use 1 to {beam}")
+    search, done = replace(search, beams=beam, nbest=nbest), 0
     for lines in _in_groups(source, "stdin"):
         for found in _translations(run, lines, search, first=done + 1):
             found = found or [("", 0.0)] * nbest
@@ -80,7 +83,7 @@ def _translations(
     run: Trained, lines: list[str], search: Search, first: int
 ) -> list[list[tuple[str, float]]]:
     """The best translations of each line with their scores; none of a blank line."""
-    longest = run.config["data"]["max_length"]
+    longest = run.evaluator.max_length
     tokens, cut = encode_sources(lines, run.task.tokenizer, longest)
     for index in cut:
         warnings.warn(f"stdin, line {first + index}: cut to {longest} tokens", stacklevel=2)

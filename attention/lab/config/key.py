@@ -37,6 +37,17 @@ class Key:
         return self.kind or type(self.default)
 
 
+def forbid(*rules: tuple[object, str]) -> None:
+    """Raises ConfigError with the message, "config." before it, of the first rule that is broken.
+
+    Args:
+      *rules: whether it is broken, and a message that begins with the key.
+    """
+    for broken, message in rules:
+        if broken:
+            raise ConfigError(f"config.{message}")
+
+
 def check_value(name: str, key: Key, value: Any) -> None:
     """Checks one value by its key; raises as ``check`` does."""
     if value is None and key.default is None:

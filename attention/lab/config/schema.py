@@ -6,6 +6,7 @@ is a nested dict of plain values; the three attentions are ``{"name": ..., param
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from attention.lab.config.suggest import suggest
 
 Config = dict[str, Any]
 
-ATTENTIONS = ("encoder", "decoder", "cross")
+SLOTS = ("encoder", "decoder", "cross")
 
 
 def _rate(default: float, help: str) -> Key:
@@ -171,8 +172,8 @@ def defaults() -> Config:
     for name, key in SCHEMA.items():
         section, _, leaf = name.rpartition(".")
         (config.setdefault(section, {}) if section else config)[leaf] = key.default
-    for place in ATTENTIONS:
-        config["model"][place] = {"name": "softmax"}
+    for slot in SLOTS:
+        config["model"][slot] = {"name": "softmax"}
     return config
 
 
@@ -212,9 +213,14 @@ def unflatten(flat: Mapping[str, Any]) -> Config:
     return config
 
 
+def settings(kind: type, section: Mapping[str, Any]) -> Any:
+    """A dataclass from the keys of a section that have the names of its fields."""
+    return kind(**{field.name: section[field.name] for field in dataclasses.fields(kind)})
+
+
 def is_attention(name: str) -> bool:
     """Whether a dotted name lies in one of the three attentions, whose keys are the variant's."""
-    return name.startswith(tuple(f"model.{place}." for place in ATTENTIONS))
+    return name.startswith(tuple(f"model.{slot}." for slot in SLOTS))
 
 
 def may_change(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import jax
 from jax.sharding import Mesh
 
 from attention.errors import ConfigError, RunError
-from attention.lab.build import checks, values
+from attention.lab import build
+from attention.lab.build.imports import check_allowed
 from attention.lab.data.batching.buckets import Bucket
 from attention.lab.data.sources.pairs import Pairs
 from attention.lab.data.tokenizer import Tokenizer
@@ -28,7 +29,6 @@ from attention.lab.training.devices import mesh, replicate
 from attention.lab.training.step import create_state
 from attention.shapes import Tree
 
-Config = Mapping[str, Any]
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96)  # batch shapes: each is compiled once, when it is met
 
 
@@ -36,7 +36,7 @@ _LENGTHS = (8, 16, 24, 32, 48, 64, 96)  # batch shapes: each is compiled once, w
 class Trained:
     """A checkpoint with the task it belongs to."""
 
-    config: Config
+    experiment: build.Experiment
     task: Task
     evaluator: Evaluator
     params: Tree
@@ -45,7 +45,11 @@ class Trained:
 
 
 def load(
-    workdir: str | Path, checkpoint: str = "best", *, teacher: str | Path | None = None
+    workdir: str | Path,
+    checkpoint: str = "best",
+    *,
+    teacher: str | Path | None = None,
+    allow_import: Sequence[str] = (),
 ) -> Trained:
     """Opens a run at a checkpoint: "best", "latest", "average", or a step.
 
@@ -53,32 +57,38 @@ def load(
       workdir: the run.
       checkpoint: which.
       teacher: another run, at its best checkpoint, that ranks the candidates of this one.
+      allow_import: modules or packages outside this one that its attentions may be imported from.
 
     Raises:
-      RunError: there is no run, or no such checkpoint.
+      RunError: there is no run, or no such checkpoint, or it needs an import that is not allowed.
       ValueError, OSError: the run is damaged, or ``checkpoint`` is not understood.
     """
     if teacher is not None:
-        return _taught(load(workdir, checkpoint), load(teacher), workdir, teacher)
+        run, other = (
+            load(path, which, allow_import=allow_import)
+            for path, which in ((workdir, checkpoint), (teacher, "best"))
+        )
+        return _taught(run, other, workdir, teacher)
     path = Path(workdir)
     config = read_config(path)
-    checks.check(config)
+    check_allowed(config, path, allow_import)
+    experiment = build.experiment(config)
     vocabulary = path / "tokenizer.model"
     if not vocabulary.is_file():
         raise RunError(f"{path} has no {vocabulary.name}: its training has not begun yet")
-    task = values.task(config, Tokenizer.load(vocabulary))
+    task = experiment.task(Tokenizer.load(vocabulary))
     # A run may be read where there are fewer devices than it was trained on.
-    devices = mesh(min(config["mesh"]["data"] or jax.device_count(), jax.device_count()))
+    devices = mesh(min(experiment.devices or jax.device_count(), jax.device_count()))
     params, model_state = task.init(jax.random.key(0))
-    state = create_state(params, model_state, values.optimiser(config), jax.random.key(0))
-    with open_checkpoints(config, path, read_only=True) as checkpoints:
+    state = create_state(params, model_state, experiment.optimiser, jax.random.key(0))
+    with open_checkpoints(experiment, path, read_only=True) as checkpoints:
         restored = checkpoints.restore(checkpoint, replicate(state, devices))
-    longest = config["data"]["max_length"]
+    longest = experiment.data.max_length
     lengths = [*(length for length in _LENGTHS if length < longest), longest]
     return Trained(
-        config,
+        experiment,
         task,
-        make_evaluator(config, task, devices, [Bucket(length, length) for length in lengths]),
+        make_evaluator(experiment, task, devices, [Bucket(length, length) for length in lengths]),
         restored.state.params,
         restored.state.model_state,
         restored.step,
@@ -116,6 +126,7 @@ def evaluate(
     compare: str | Path | None = None,
     teacher: str | Path | None = None,
     samples: int | None = None,
+    allow_import: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Scores a checkpoint on a split, over every sentence.
 
@@ -127,6 +138,7 @@ def evaluate(
       teacher: see ``load``.
       compare: another run, against which sacreBLEU's paired bootstrap is taken.
       samples: random translations of each source, of which the mean sentence BLEU is told too.
+      allow_import: see ``load``.
 
     Returns:
       score, metric, loss (nats per target token), bleu, chrf, their signatures, split, step,
@@ -139,12 +151,11 @@ def evaluate(
     """
     if samples is not None and samples < 1:
         raise ConfigError(f"samples is {samples}; it needs to be at least 1")
-    run = load(workdir, checkpoint, teacher=teacher)
-    pairs = values.pairs(run.config, split, data_dir)
-    search = values.search(run.config)
+    run = load(workdir, checkpoint, teacher=teacher, allow_import=allow_import)
+    pairs, search = run.experiment.data.pairs(split, data_dir), run.experiment.search
     report, hypotheses = run.evaluator.report(run.params, run.model_state, pairs, search)
     write_decodes(Path(workdir), run.step, split, hypotheses)
-    metric = run.config["checkpoint"]["metric"]
+    metric = run.experiment.checkpointing.metric
     report = {"score": report[metric], "metric": metric, "split": split, "step": run.step} | report
     if samples is not None:
         report["samples"] = samples
@@ -154,10 +165,11 @@ def evaluate(
             pairs,
             samples=samples,
             max_length=search.max_length,
-            rng=jax.random.key(run.config["seed"]),
+            rng=jax.random.key(run.experiment.seed),
         )
     if compare is not None:
-        report["compare"] = _compare(run, hypotheses, load(compare, checkpoint), compare, pairs)
+        other = load(compare, checkpoint, allow_import=allow_import)
+        report["compare"] = _compare(run, hypotheses, other, compare, pairs)
     return report
 
 
@@ -166,49 +178,43 @@ def _compare(
 ) -> dict[str, Any]:
     """sacreBLEU's paired bootstrap of a run against another, which is the baseline."""
     for key in ("source_lang", "target_lang"):
-        if run.config["data"][key] != other.config["data"][key]:
+        ours, theirs = (getattr(each.experiment.data, key) for each in (run, other))
+        if ours != theirs:
             raise ConfigError(
-                f"compare: {name} has data.{key} {other.config['data'][key]!r} and this run "
-                f"{run.config['data'][key]!r}; they need to be the same"
+                f"compare: {name} has data.{key} {theirs!r} and this run {ours!r}; use a run of "
+                "the same languages"
             )
     sources = other.evaluator.examples(pairs).source
     found = other.evaluator.translate(
-        other.params, other.model_state, sources, values.search(other.config)
+        other.params, other.model_state, sources, other.experiment.search
     )
     baseline = [best[0][0] for best in found]
-    language = run.config["data"]["target_lang"]
+    language = run.experiment.data.target_lang
     compared = paired_bootstrap(baseline, hypotheses, list(pairs.target), language)
     by_metric = {metric: comparison._asdict() for metric, comparison in compared.items()}
     return {"workdir": str(name), "step": other.step, **by_metric}
 
 
-def make_evaluator(config: Config, task: Task, devices: Mesh, buckets: Sequence) -> Evaluator:
-    """What evaluates a run of this config."""
-    return Evaluator(
-        task,
-        devices,
-        tuple(buckets),
-        config["decode"]["batch_tokens"],
-        config["data"]["max_length"],
-        config["data"]["target_lang"],
-    )
+def make_evaluator(
+    experiment: build.Experiment, task: Task, devices: Mesh, buckets: Sequence
+) -> Evaluator:
+    """What evaluates a run of this experiment."""
+    data, tokens = experiment.data, experiment.decode_tokens
+    return Evaluator(task, devices, tuple(buckets), tokens, data.max_length, data.target_lang)
 
 
-def open_checkpoints(config: Config, path: Path, *, read_only: bool = False) -> Checkpoints:
+def open_checkpoints(
+    experiment: build.Experiment, path: Path, *, read_only: bool = False
+) -> Checkpoints:
     """The checkpoints of a run."""
-    spec = config["checkpoint"]
+    settings = experiment.checkpointing
     return Checkpoints(
         path / "checkpoints",
-        keep=spec["keep"],
-        average=spec["average"],
-        metric_mode=metric_mode(config),
+        keep=settings.keep,
+        average=settings.average,
+        metric_mode=settings.metric_mode,
         read_only=read_only,
     )
-
-
-def metric_mode(config: Config) -> str:
-    """Whether a higher score is better."""
-    return "min" if config["checkpoint"]["metric"] == "loss" else "max"
 
 
 def write_decodes(path: Path, step: int, split: str, lines: Sequence[str]) -> None:

@@ -6,15 +6,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 from jax.sharding import Mesh
 
-from attention.errors import ConfigError, DataError
-from attention.lab.build import checks, values
+from attention.errors import ConfigError, DataError, named
+from attention.lab import build
+from attention.lab.build.tasks import check_beam
 from attention.lab.data.batching.batches import TrainBatches, iterator
 from attention.lab.data.batching.buckets import Bucket, choose_buckets
 from attention.lab.data.batching.examples import Examples, encode_pairs
@@ -28,7 +29,7 @@ from attention.lab.storage.directory import claimed, write_config
 from attention.lab.storage.files import atomic_write
 from attention.lab.storage.metrics import MetricsWriter, read_metrics
 from attention.lab.tasks.kinds import Task
-from attention.lab.training.devices import replicate, shard_batch
+from attention.lab.training.devices import mesh, replicate, shard_batch
 from attention.lab.training.early_stop import EarlyStop
 from attention.lab.training.interrupts import interrupts
 from attention.lab.training.loop import train as loop
@@ -71,19 +72,20 @@ def train(
       DivergedError: the loss was not finite too often.
       Interrupted: a SIGTERM or SIGINT came while it trained; the step was ended and saved.
     """
-    checks.check(config)
+    experiment = build.experiment(config)
     if final_split not in FINAL_SPLITS:
         raise ConfigError(f"final_split is {final_split!r}; choose {' or '.join(FINAL_SPLITS)}")
-    devices = values.devices(config)
-    with claimed(workdir, config, on_change) as path:
-        setup = _set_up(config, path, devices)
-        write_config(path, config)
+    with named("config.mesh.data"):
+        devices = mesh(experiment.devices)
+    with claimed(workdir, experiment.config, on_change) as path:
+        setup = _set_up(experiment, path, devices)
+        write_config(path, experiment.config)
         provenance.record(path, said or {})
         _keep(setup.task.tokenizer, path)
         _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
         say(f"loss curve: {curve}")
-        report = load.evaluate(path, final_split)
+        report = load.evaluate(path, final_split, allow_import=experiment.imports)
         results.write(path, report)
         return report
 
@@ -92,47 +94,46 @@ def train(
 class _Setup:
     """What a training takes, before its first step."""
 
-    config: Config
+    experiment: build.Experiment
     devices: Mesh
     task: Task
-    optimiser: optax.GradientTransformation
     batches: TrainBatches
     valid: Pairs
     start: load.Trained | None
 
 
-def _set_up(config: Config, path: Path, devices: Mesh) -> _Setup:
+def _set_up(experiment: build.Experiment, path: Path, devices: Mesh) -> _Setup:
     """Makes everything, so that what cannot be used is told before anything is written."""
-    pairs, valid, _ = (values.pairs(config, split) for split in ("train", "valid", "test"))
-    start = warm_start.load(config, path)
-    tokenizer = start.task.tokenizer if start else _tokenizer(path, pairs, config)
-    for name in ("beam", "valid_beam"):
-        checks.check_beam(f"config.decode.{name}", config["decode"][name], tokenizer.vocab_size)
-    examples = encode_pairs(pairs, tokenizer, config["data"]["max_length"])
+    data = experiment.data
+    pairs, valid, _ = (data.pairs(split) for split in ("train", "valid", "test"))
+    start = warm_start.load(experiment, path)
+    tokenizer = start.task.tokenizer if start else _tokenizer(path, pairs, data)
+    for name, search in (("beam", experiment.search), ("valid_beam", experiment.valid_search)):
+        check_beam(f"config.decode.{name}", search.beams, tokenizer.vocab_size)
+    examples = encode_pairs(pairs, tokenizer, data.max_length)
     say(f"data: {examples.report}")
-    batches = _batches(config, examples)
+    batches = _batches(experiment, examples)
     say(f"data: {batches}")
-    task, optimiser = values.task(config, tokenizer), values.optimiser(config)
+    task = experiment.task(tokenizer)
     params, _ = jax.eval_shape(task.init, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     say(f"model: {count:,} parameters, vocabulary {tokenizer.vocab_size:,}")
-    return _Setup(config, devices, task, optimiser, batches, valid, start)
+    return _Setup(experiment, devices, task, batches, valid, start)
 
 
-def _tokenizer(path: Path, pairs: Pairs, config: Config) -> Tokenizer:
+def _tokenizer(path: Path, pairs: Pairs, data: build.Data) -> Tokenizer:
     """The run's own vocabulary, trained once on both sides of the training text."""
     file = path / "tokenizer.model"
     if file.exists():
         return Tokenizer.load(file)
-    if given := config["data"]["vocabulary"]:
+    if given := data.vocabulary:
         if not Path(given).is_file():
             raise ConfigError(
                 f"config.data.vocabulary: there is no file {given}; name a run's tokenizer.model"
             )
         return Tokenizer.load(given)
-    size = config["data"]["vocab_size"]
     try:
-        return Tokenizer(train_tokenizer([*pairs.source, *pairs.target], size))
+        return Tokenizer(train_tokenizer([*pairs.source, *pairs.target], data.vocab_size))
     except DataError:
         raise
     except ValueError as error:
@@ -143,15 +144,15 @@ def _keep(tokenizer: Tokenizer, path: Path) -> None:
     atomic_write(path / "tokenizer.model", tokenizer.model)
 
 
-def _batches(config: Config, examples: Examples) -> TrainBatches:
+def _batches(experiment: build.Experiment, examples: Examples) -> TrainBatches:
     """The training batches; the same, all processes together, for any number of them."""
     lengths = examples.source_lengths, examples.target_lengths
     try:
         return TrainBatches(
             examples,
-            batch_tokens=config["train"]["batch_tokens"],
-            seed=config["seed"],
-            buckets=choose_buckets(*lengths, config["data"]["buckets"]),
+            batch_tokens=experiment.loop.batch_tokens,
+            seed=experiment.seed,
+            buckets=choose_buckets(*lengths, experiment.data.buckets),
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -161,23 +162,23 @@ def _batches(config: Config, examples: Examples) -> TrainBatches:
 
 def _update(setup: _Setup) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
     """One update on a batch that lies on the devices."""
-    accumulate = setup.config["train"]["accumulate"]
-    risk = values.minimum_risk(setup.config, setup.task)
-    if risk is None:
-        return make_train_step(setup.task.loss, setup.optimiser, accumulate=accumulate)
-    step = make_train_step(risk.loss, setup.optimiser, accumulate=accumulate)
+    experiment = setup.experiment
+    optimiser, accumulate = experiment.optimiser, experiment.loop.accumulate
+    if experiment.minimum_risk is None:
+        return make_train_step(setup.task.loss, optimiser, accumulate=accumulate)
+    risk = experiment.minimum_risk(setup.task)
+    step = make_train_step(risk.loss, optimiser, accumulate=accumulate)
     return risk.update(step, lambda batch: shard_batch(batch, setup.devices))
 
 
 def _train(setup: _Setup, path: Path) -> None:
     """Trains from the latest checkpoint on, or from the start."""
-    config, settings = setup.config, setup.config["train"]
-    accumulate = settings["accumulate"]
-    with load.open_checkpoints(config, path) as checkpoints:
+    settings, mode = setup.experiment.loop, setup.experiment.checkpointing.metric_mode
+    with load.open_checkpoints(setup.experiment, path) as checkpoints:
         state, position, start = _start(setup, checkpoints)
         # Under the mesh, kernels keep each device's rows where they are.
-        writing = MetricsWriter(path, steps=settings["steps"], resume_step=start)
-        dog = Watchdog(settings["watchdog_seconds"])
+        writing = MetricsWriter(path, steps=settings.steps, resume_step=start)
+        dog = Watchdog(settings.watchdog_seconds)
         stopping = contextlib.closing(dog)
         with jax.set_mesh(setup.devices), writing as writer, interrupts() as asked, stopping:
 
@@ -189,18 +190,18 @@ def _train(setup: _Setup, path: Path) -> None:
                 state,
                 _update(setup),
                 iterator(setup.batches),
-                steps=settings["steps"],
-                put=lambda batch: shard_batch(batch, setup.devices, accumulate=accumulate),
+                steps=settings.steps,
+                put=partial(shard_batch, mesh=setup.devices, accumulate=settings.accumulate),
                 position=position,
-                log_every=settings["log_every"],
-                eval_every=settings["eval_every"],
-                checkpoint_every=settings["checkpoint_every"],
+                log_every=settings.log_every,
+                eval_every=settings.eval_every,
+                checkpoint_every=settings.checkpoint_every,
                 on_step=on_step,
                 on_log=writer.log,
                 on_eval=_evaluation(setup, path, writer, dog),
                 on_save=checkpoints.save,
-                early_stop=EarlyStop(settings["patience"] or None, load.metric_mode(config)),
-                max_skipped=settings["max_skipped"],
+                early_stop=EarlyStop(settings.patience or None, mode),
+                max_skipped=settings.max_skipped,
                 should_stop=asked,
             )
             if finished.reason == "patience":
@@ -211,17 +212,17 @@ def _train(setup: _Setup, path: Path) -> None:
 
 def _start(setup: _Setup, checkpoints: Checkpoints) -> Restored:
     """The latest checkpoint, or the state before the first step; on every device."""
-    rng_params, rng_train = jax.random.split(jax.random.key(setup.config["seed"]))
+    rng_params, rng_train = jax.random.split(jax.random.key(setup.experiment.seed))
     if setup.start is None:
         params, model_state = setup.task.init(rng_params)
     else:
         params, model_state = setup.start.params, setup.start.model_state
-    state = create_state(params, model_state, setup.optimiser, rng_train)
+    state = create_state(params, model_state, setup.experiment.optimiser, rng_train)
     state = replicate(state, setup.devices)
     if not checkpoints.steps():
         return Restored(state, None, 0)
     restored = checkpoints.restore("latest", state)
-    say(f"resumed at step {restored.step} of {setup.config['train']['steps']}")
+    say(f"resumed at step {restored.step} of {setup.experiment.loop.steps}")
     return restored
 
 
@@ -229,15 +230,14 @@ def _evaluation(
     setup: _Setup, path: Path, writer: MetricsWriter, dog: Watchdog
 ) -> Callable[[int, TrainState], float]:
     """What the loop calls to score a state on the validation split."""
-    config = setup.config
+    experiment = setup.experiment
     buckets = [Bucket(source, target) for _, source, target in setup.batches.shapes]
-    evaluator = load.make_evaluator(config, setup.task, setup.devices, buckets)
-    search = values.search(config, beams=config["decode"]["valid_beam"])
+    evaluator = load.make_evaluator(experiment, setup.task, setup.devices, buckets)
 
     def on_eval(step: int, state: TrainState) -> float:
         with dog.asleep():
             report, hypotheses = evaluator.report(
-                state.params, state.model_state, setup.valid, search
+                state.params, state.model_state, setup.valid, experiment.valid_search
             )
         load.write_decodes(path, step, "valid", hypotheses)
         writer.write(step, {f"eval/{name}": report[name] for name in ("loss", "bleu", "chrf")})
@@ -245,6 +245,6 @@ def _evaluation(
             f"step {step}  valid loss {report['loss']:.4f}  BLEU {report['bleu']:.2f}  "
             f"chrF {report['chrf']:.2f}"
         )
-        return float(report[config["checkpoint"]["metric"]])
+        return float(report[experiment.checkpointing.metric])
 
     return on_eval

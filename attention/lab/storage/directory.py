@@ -18,7 +18,7 @@ from attention.errors import RunError, StorageError
 from attention.lab.config import schema
 from attention.lab.storage.files import atomic_write, read_object
 
-Config = dict[str, Any]
+Config = Mapping[str, Any]
 ON_CHANGE = ("refuse", "continue", "restart")
 _CONFIG, _LOCK = "config.json", "lock"
 _OURS = ("tokenizer.model", "metrics.jsonl", "checkpoints")  # what a run writes after its config

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from attention.errors import ConfigError
-from attention.lab.build import checks
+from attention.lab import build
 from attention.lab.pictures import plots
-from attention.lab.runs import load
 from attention.lab.storage.directory import ON_CHANGE, locked
 from attention.lab.storage.files import atomic_write, read_object
 from attention.lab.sweeping import table
@@ -54,13 +53,12 @@ class Plan:
     on_change: str = "refuse"
 
     def trial(self, overrides: Mapping[str, Any]) -> Trial:
-        """A trial of overrides that can be used; raises as ``resolve`` and ``checks.check`` do."""
+        """A trial of overrides that can be used; raises as ``resolve`` and ``experiment`` do."""
         spec = spec_with(self.spec, overrides)
         config = self.resolve(spec, [*self.said, *flags(overrides)])
         check_taken(overrides, config)
-        checks.check(config)
-        name = name_of(overrides)
-        return Trial(name, dict(overrides), config, self.workdir / "trials" / name)
+        name, experiment = name_of(overrides), build.experiment(config)
+        return Trial(name, dict(overrides), experiment, self.workdir / "trials" / name)
 
     def command(self, trial: Trial) -> list[str]:
         """What trains a trial."""
@@ -90,10 +88,10 @@ def sweep(plan: Plan, *, executor: str = "local", open_pool: OpenPool | None = N
     """
     _check(plan, executor)
     corners = [plan.trial(overrides) for overrides in _corners(plan.sweep)]
-    metrics = sorted({trial.config["checkpoint"]["metric"] for trial in corners})
+    metrics = sorted({trial.experiment.checkpointing.metric for trial in corners})
     if len(metrics) > 1:
         raise ConfigError(f"checkpoint.metric is {', '.join(metrics)}; one sweep needs one metric")
-    mode = load.metric_mode(corners[0].config)
+    mode = corners[0].experiment.checkpointing.metric_mode
     plan.workdir.mkdir(parents=True, exist_ok=True)
     opened = WhenNeeded(open_pool or _opener(plan, executor))
     with locked(plan.workdir), opened:
@@ -186,8 +184,9 @@ def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str
     if (kept.get("trial"), kept.get("valid")) == (best.name, best.score):
         return kept["report"], ""
     path = plan.workdir / "trials" / best.name
-    command = (*plan.program, "evaluate", f"--workdir={path}", "--split=test")
-    pool.submit(Job("test", command, os.getcwd(), str(plan.workdir / "test.log")))
+    command = [*plan.program, "evaluate", f"--workdir={path}", "--split=test"]
+    command += [f"--allow_import={name}" for name in plan.trial(best.overrides).experiment.imports]
+    pool.submit(Job("test", tuple(command), os.getcwd(), str(plan.workdir / "test.log")))
     _, outcome = pool.wait()
     if outcome.reason:
         return None, outcome.reason

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attention.errors import ConfigError
+from attention.lab.build import Experiment
 from attention.lab.config import schema
 from attention.lab.config.flags import written
 from attention.lab.config.key import check_value
@@ -29,13 +30,13 @@ class Trial:
     Attributes:
       name: of its directory; readable, and different for different overrides.
       overrides: values by config key.
-      config: the whole config that they make.
+      experiment: all that they make.
       path: its directory.
     """
 
     name: str
     overrides: Mapping[str, Any]
-    config: Mapping[str, Any]
+    experiment: Experiment
     path: Path
 
 
@@ -96,7 +97,7 @@ def score_of(trial: Trial) -> float | None:
     report = results.read(trial.path)
     if report is None or report.get("split") != "valid":
         return None
-    if read_config(trial.path) != trial.config:
+    if read_config(trial.path) != trial.experiment.config:
         return None
     score = report.get("score")
     return score if isinstance(score, int | float) and math.isfinite(score) else None

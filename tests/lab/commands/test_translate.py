@@ -96,10 +96,10 @@ def test_an_over_long_line_is_cut_with_a_warning(translate):
 def test_what_cannot_be_done_is_told(launched, trained_run):
     workdir = f"--workdir={trained_run[0]}"
     for arguments, expected in (
-        (["--beam=0"], "beam is 0; it needs to be from 1 to the vocabulary's size, 290"),
-        (["--beam=291"], "beam is 291; it needs to be from 1 to the vocabulary's size, 290"),
-        (["--nbest=3"], "nbest is 3; it needs to be from 1 to beam, which is 2"),
-        (["--nbest=0"], "nbest is 0; it needs to be from 1 to beam, which is 2"),
+        (["--beam=0"], "beam: 0 is not within the vocabulary; use 1 to 290"),
+        (["--beam=291"], "beam: 291 is not within the vocabulary; use 1 to 290"),
+        (["--nbest=3"], "nbest: 3 is not possible with 2 beams; use 1 to 2"),
+        (["--nbest=0"], "nbest: 0 is not possible with 2 beams; use 1 to 2"),
         (["--checkpoint=99"], "no checkpoint of step 99; available in"),
     ):
         ran = launched("translate", workdir, *arguments, stdin=b"a\n")

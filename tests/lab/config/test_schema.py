@@ -20,7 +20,7 @@ def test_the_defaults_pass_and_are_every_key():
     schema.check(config)
     names = {name for name, _ in schema.flatten(config) if not schema.is_attention(name)}
     assert names == schema.SCHEMA.keys()
-    assert [config["model"][place] for place in schema.ATTENTIONS] == [{"name": "softmax"}] * 3
+    assert [config["model"][place] for place in schema.SLOTS] == [{"name": "softmax"}] * 3
 
 
 def test_every_key_has_one_line_of_help():

@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from attention.lab import build
 from attention.lab.build import attentions
 from attention.lab.config import schema
 from attention.lab.runs import load, warm_start
@@ -57,7 +58,7 @@ def test_it_begins_with_parameters_and_vocabulary(launched, tiny, trained_run, s
     # Once it has a checkpoint of its own, the other run is needed no more.
     config = directory.read_config(run)
     config["train"]["init_from"] = str(tmp_path / "gone")
-    assert warm_start.load(config, run) is None
+    assert warm_start.load(build.experiment(config), run) is None
 
 
 def test_minimum_risk_resumes_bit_for_bit(launched, tiny, source, tmp_path):
@@ -131,7 +132,7 @@ def test_what_shapes_parameters_counts():
             section, *inner, leaf = name.split("__")
             owner = now[section][inner[0]] if inner else now[section]
             owner[leaf] = value
-        return directory.differences(warm_start.what_counts(was), warm_start.what_counts(now))
+        return directory.differences(build.parameter_keys(was), build.parameter_keys(now))
 
     assert differences(model__cross__kernel=5) == ["model.cross.kernel: 3 -> 5"]
     assert differences(model__encoder__kernel="reference", model__dropout=0.5) == []

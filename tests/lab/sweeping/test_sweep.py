@@ -24,6 +24,7 @@ class Pretender:
 
     def __init__(self, comes):
         self.comes, self.queue, self.trained, self.tested = comes, [], [], []
+        self.commands = []
 
     @contextlib.contextmanager
     def opened(self):
@@ -35,6 +36,7 @@ class Pretender:
     def wait(self):
         job = self.queue.pop(0)
         command = job.command[1:]
+        self.commands.append(command)
         values = dict(part.partition("=")[::2] for part in command[1:])
         workdir = pathlib.Path(values["--workdir"])
         if command[0] == "evaluate":

@@ -13,7 +13,7 @@ from attention.lab.data.tokenizer import BOS, PAD
 from attention.lab.tasks.translation import Translation, shift_right
 from attention.lab.training import noise
 from attention.lab.training.losses import cross_entropy
-from tests.models.test_places import PLACES, SOURCE_BS, TARGET_BT, model_of, variables_of
+from tests.models.test_slots import SLOTS, SOURCE_BS, TARGET_BT, model_of, variables_of
 
 MIXES = [noise.Argmax(), noise.Sample(), noise.TopK(k=3), noise.Soft(), noise.Gumbel()]
 DRAWN = [noise.Gumbel(), noise.Sample(), noise.TopK(k=3)]
@@ -22,14 +22,14 @@ RNG = jax.random.key(2)
 DECAY = noise.Linear(k=1.0, c=1.0)
 BATCH = {"source_BS": SOURCE_BS, "target_BT": TARGET_BT}
 TOGETHER = [
-    {"decoder": name, "cross": PLACES["cross"][number % len(PLACES["cross"])]}
-    for number, name in enumerate(PLACES["decoder"])
+    {"decoder": name, "cross": SLOTS["cross"][number % len(SLOTS["cross"])]}
+    for number, name in enumerate(SLOTS["decoder"])
 ]
-ALONE = [{place: name} for place in ("decoder", "cross") for name in PLACES[place]]
+ALONE = [{slot: name} for slot in ("decoder", "cross") for name in SLOTS[slot]]
 
 
-def task_of(reads, **places):
-    model = model_of(encoder="fnet", **places)  # of all encoders the least to compile
+def task_of(reads, **slots):
+    model = model_of(encoder="fnet", **slots)  # of all encoders the least to compile
     return Translation(model, tokenizer=None, noise=reads, label_smoothing=0.0)
 
 
@@ -65,18 +65,18 @@ def read_after(said_BT):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "places",
+    "slots",
     [
         *TOGETHER[::3],
         *(
-            pytest.param(places, marks=pytest.mark.long)
-            for places in (*TOGETHER[1::3], *TOGETHER[2::3], *ALONE)
+            pytest.param(slots, marks=pytest.mark.long)
+            for slots in (*TOGETHER[1::3], *TOGETHER[2::3], *ALONE)
         ),
     ],
-    ids=lambda places: "-".join(f"{place}={name}" for place, name in places.items()),
+    ids=lambda slots: "-".join(f"{slot}={name}" for slot, name in slots.items()),
 )
-def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(places):
-    task = task_of(noise.ScheduledSampling(DECAY), **places)
+def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(slots):
+    task = task_of(noise.ScheduledSampling(DECAY), **slots)
     params, state = made(task)
     rng, rng_first_pass, _ = jax.random.split(RNG, 3)  # some draw hashes or noise
 
@@ -99,25 +99,25 @@ def test_rate_0_is_teacher_forcing_and_rate_1_reads_the_first_pass(places):
 
 
 @functools.cache
-def by_gold(**places):
+def by_gold(**slots):
     """Parameters and state, and the gradients and the state that come of the gold tokens."""
-    task = task_of(noise.TeacherForcing(), **places)
+    task = task_of(noise.TeacherForcing(), **slots)
     params, state = made(task)
     return params, state, jax.jit(jax.grad(loss_of(task), has_aux=True))(params, state, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("places", "mix"),
+    ("slots", "mix"),
     [
         ({"decoder": "routing", "cross": "monotonic"}, noise.Argmax()),
         *(({"decoder": "gru", "cross": "linear"}, mix) for mix in MIXES),
     ],
 )
-def test_gradients_with_every_mix(places, mix):
+def test_gradients_with_every_mix(slots, mix):
     """Without sampling the first pass adds nothing; with it, and with backprop, it is finite."""
-    params, state, (expected, moved) = by_gold(**places)
-    mixed = task_of(noise.ScheduledSampling(DECAY, mix, backprop=True), **places)
+    params, state, (expected, moved) = by_gold(**slots)
+    mixed = task_of(noise.ScheduledSampling(DECAY, mix, backprop=True), **slots)
     of_mixed = jax.jit(jax.grad(loss_of(mixed), has_aux=True))
     ours, ours_moved = of_mixed(params, state, NEVER_SAMPLED)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), ours, expected)

@@ -14,17 +14,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Three passes over two shapes, as launch.py trains; says what was compiled in each.
 SOURCE = textwrap.dedent("""
     import json, types, jax, numpy as np
-    from attention.lab.build import values
+    from attention.lab import build
     from attention.lab.commands import process
     from attention.lab.config import schema
+    from attention.lab.training.devices import mesh as mesh_of
     from attention.lab.training.devices import replicate, shard_batch
     from attention.lab.training.step import create_state, make_train_step
 
     process.keep_compiled_programs()
     config = schema.defaults()
     config["model"] |= dict(layers=1, size=8, heads=2, ff_size=16)
-    task = values.task(config, types.SimpleNamespace(vocab_size=20))
-    optimiser, mesh = values.optimiser(config), values.devices(config)
+    experiment = build.experiment(config)
+    task = experiment.task(types.SimpleNamespace(vocab_size=20))
+    optimiser, mesh = experiment.optimiser, mesh_of(experiment.devices)
     params, model_state = task.init(jax.random.key(0))
     state = create_state(params, model_state, optimiser, jax.random.key(1))
     state = replicate(state, mesh)

@@ -1,4 +1,4 @@
-"""Every attention in every place where it is legal, and together: trained and decoded."""
+"""Every attention in every slot where it is legal, and together: trained and decoded."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention.lab.build import attentions, checks, values
+from attention.lab import build
+from attention.lab.build import attentions
+from attention.lab.build.model import transformer
 from attention.lab.commands.resolve import resolve
 from attention.lab.config import schema
 from attention.lab.data.tokenizer import EOS, PAD, Tokenizer, train_tokenizer
@@ -44,29 +46,29 @@ TARGET_BT = jnp.array([[3, 5, 4, 6, 7, 0, 0], [3, 10, 9, 8, 7, 6, 5]])
 PADDED_BS = jnp.pad(SOURCE_BS, ((0, 1), (0, 3)))
 
 
-def legal(place, name):
+def legal(slot, name):
     try:
-        attentions.attend(spec(place, name), place)
+        attentions.attention_of(slot, spec(slot, name))
     except NotImplementedError:
         return False
     return True
 
 
-def spec(place, name):
-    return attentions.attention_defaults(name, place) | PARAMETERS.get(name, {})
+def spec(slot, name):
+    return attentions.attention_defaults(name, slot) | PARAMETERS.get(name, {})
 
 
-PLACES = {
-    place: [name for name in attentions.ATTENTIONS if legal(place, name)]
-    for place in ("encoder", "decoder", "cross")
+SLOTS = {
+    slot: [name for name in attentions.ATTENTIONS if legal(slot, name)]
+    for slot in ("encoder", "decoder", "cross")
 }
 
 
-def model_of(**places):
+def model_of(**slots):
     config = schema.defaults()
     config["model"] |= {"size": 8, "heads": 2, "layers": 1, "ff_size": 12, "dropout": 0.0}
-    config["model"] |= {place: spec(place, name) for place, name in places.items()}
-    return values.transformer(config, vocab_size=11)
+    config["model"] |= {slot: spec(slot, name) for slot, name in slots.items()}
+    return transformer(config).clone(vocab_size=11)
 
 
 def told_of(decoder):
@@ -141,32 +143,32 @@ def check(model):
 
 
 TOGETHER = [
-    {place: names[number % len(names)] for place, names in PLACES.items()}
-    for number in range(max(map(len, PLACES.values())))
+    {slot: names[number % len(names)] for slot, names in SLOTS.items()}
+    for number in range(max(map(len, SLOTS.values())))
 ]
 
 
-# The laws have every attention; that a model is made of it hangs on the place more than on which.
+# The laws have every attention; that a model is made of it hangs on the slot more than on which.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "places",
+    "slots",
     [
-        pytest.param(places, marks=pytest.mark.long if number % 3 else (), id="-".join(names))
-        for number, places in enumerate(TOGETHER)
-        for names in [places.values()]
+        pytest.param(slots, marks=pytest.mark.long if number % 3 else (), id="-".join(names))
+        for number, slots in enumerate(TOGETHER)
+        for names in [slots.values()]
     ],
 )
-def test_in_every_place(places):
-    check(model_of(**places))
+def test_in_every_slot(slots):
+    check(model_of(**slots))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("place", "name"), [(place, name) for place, names in PLACES.items() for name in names]
+    ("slot", "name"), [(slot, name) for slot, names in SLOTS.items() for name in names]
 )
-def test_alone_in_every_place(place, name):
-    """Beside softmax attention, so that a failure names the attention and the place."""
-    check(model_of(**{place: name}))
+def test_alone_in_every_slot(slot, name):
+    """Beside softmax attention, so that a failure names the attention and the slot."""
+    check(model_of(**{slot: name}))
 
 
 FEWER = [  # than the quickstart has
@@ -181,7 +183,7 @@ FEWER = [  # than the quickstart has
 def batch():
     """The quickstart's tokeniser and a batch of its sentences."""
     config = resolve("experiments/quickstart.py", FEWER)
-    pairs = values.pairs(config, "train")
+    pairs = build.data_of(config).pairs("train")
     tokenizer = Tokenizer(train_tokenizer([*pairs.source, *pairs.target], 1_500))
     source, target = (
         [np.asarray(tokenizer.encode(text)) for text in texts[:8]]
@@ -200,16 +202,16 @@ def fill(rows):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("places", TOGETHER, ids=lambda places: "-".join(places.values()))
-def test_the_quickstart_trains_and_decodes(places, batch):
-    """Every attention in every place where it is legal, by the config that users start from."""
+@pytest.mark.parametrize("slots", TOGETHER, ids=lambda slots: "-".join(slots.values()))
+def test_the_quickstart_trains_and_decodes(slots, batch):
+    """Every attention in every slot where it is legal, by the config that users start from."""
     tokenizer, rows = batch
-    structure = ",".join(f"{place}={name}" for place, name in places.items())
+    structure = ",".join(f"{slot}={name}" for slot, name in slots.items())
     config = resolve(f"experiments/quickstart.py:{structure}", FEWER)
-    for place, name in places.items():
-        config["model"][place] = spec(place, name)
-    checks.check(config)
-    task, optimiser = values.task(config, tokenizer), values.optimiser(config)
+    for slot, name in slots.items():
+        config["model"][slot] = spec(slot, name)
+    experiment = build.experiment(config)
+    task, optimiser = experiment.task(tokenizer), experiment.optimiser
     params, model_state = task.init(jax.random.key(0))
     update = make_train_step(task.loss, optimiser)
     state = create_state(params, model_state, optimiser, jax.random.key(1))
@@ -219,7 +221,7 @@ def test_the_quickstart_trains_and_decodes(places, batch):
         assert metrics["finite"]
         losses.append(float(metrics["loss"]))
     assert losses[-1] < losses[0]
-    search = dataclasses.replace(values.search(config), beams=2, max_length=9)
+    search = dataclasses.replace(experiment.search, beams=2, max_length=9)
     with told_of(task.model.decoder):
         beams = jax.jit(functools.partial(task.search, search=search))(
             state.params, state.model_state, rows["source_BS"]
@@ -239,24 +241,25 @@ CARRIED = {"location", "monotonic"}
 
 def test_what_is_legal():
     names = set(attentions.ATTENTIONS)
-    assert set(PLACES["encoder"]) == names - CARRIED
-    assert set(PLACES["decoder"]) == names - NEVER_CAUSAL - CARRIED
-    assert set(PLACES["cross"]) == ACROSS
+    assert set(SLOTS["encoder"]) == names - CARRIED
+    assert set(SLOTS["decoder"]) == names - NEVER_CAUSAL - CARRIED
+    assert set(SLOTS["cross"]) == ACROSS
     assert set(PARAMETERS) <= names
 
 
 @pytest.mark.parametrize(
-    ("place", "name"),
+    ("slot", "name"),
     [
-        (place, name)
-        for place, names in PLACES.items()
+        (slot, name)
+        for slot, names in SLOTS.items()
         for name in attentions.ATTENTIONS
         if name not in names
     ],
 )
-def test_what_is_illegal_is_refused_with_a_remedy(place, name):
+def test_what_is_illegal_is_refused_with_a_remedy(slot, name):
     with pytest.raises(NotImplementedError) as error:
-        attentions.attend(spec(place, name), place)
-    assert str(error.value).startswith(f"config.model.{place} is {name}, which cannot ")
-    assert "; choose softmax" in str(error.value)
+        attentions.attention_of(slot, spec(slot, name))
+    refused = f"config.model.{slot}: {attentions.ATTENTIONS[name].__name__} cannot "
+    assert str(error.value).startswith(refused)
+    assert "; use Softmax" in str(error.value)
     assert "\n" not in str(error.value)
