@@ -20,40 +20,43 @@ class Kernel:
     """One way to compute softmax attention.
 
     Attributes:
-      refuses: why it cannot serve a request, or None.
       compute: the function.
-      grouped: whether it takes fewer key and value heads than queries' as they are.
-      pays: whether it is worth while where it is not forced.
+      unsupported_reason: why it cannot serve a request, or None.
+      grouped: whether it takes fewer heads of keys and values than of queries.
+      is_profitable: whether it is worth choosing where it is not forced.
     """
 
-    refuses: Callable[[Request], str | None]
     compute: Callable[..., jax.Array]
+    unsupported_reason: Callable[[Request], str | None] = lambda request: None
     grouped: bool = False
-    pays: Callable[[Request], bool] = lambda request: True
+    is_profitable: Callable[[Request], bool] = lambda request: True
 
 
 KERNELS = {  # by preference
-    "cudnn": Kernel(cudnn.refuses, cudnn.cudnn, grouped=True),
-    "splash": Kernel(splash.refuses, splash.splash, grouped=True),
-    "sparse": Kernel(lambda request: None, sparse.sparse, pays=sparse.pays),
-    "tiled": Kernel(lambda request: None, tiled),
-    "reference": Kernel(lambda request: None, reference),
+    "cudnn": Kernel(cudnn.cudnn, cudnn.unsupported_reason, grouped=True),
+    "splash": Kernel(splash.splash, splash.unsupported_reason, grouped=True),
+    "sparse": Kernel(sparse.sparse, is_profitable=sparse.is_profitable),
+    "tiled": Kernel(tiled),
+    "reference": Kernel(reference),
 }
 
 
 def choose(request: Request, forced: str = "auto") -> str:
-    """The name of the kernel: the first that does not refuse, or the one that is forced.
+    """The name of the kernel: the first that can serve the request, or the one that is forced.
 
     Raises:
       ValueError: there is no kernel of this name.
       NotImplementedError: the kernel that is forced cannot serve the request.
     """
     if forced == "auto":
-        able = (name for name, kernel in KERNELS.items() if kernel.refuses(request) is None)
-        return next(name for name in able if KERNELS[name].pays(request))
+        return next(
+            name
+            for name, kernel in KERNELS.items()
+            if kernel.unsupported_reason(request) is None and kernel.is_profitable(request)
+        )
     if forced not in KERNELS:
         raise ValueError(f"kernel {forced!r} is unknown; choose 'auto' or one of {list(KERNELS)}")
-    reason = KERNELS[forced].refuses(request)
+    reason = KERNELS[forced].unsupported_reason(request)
     if reason is not None:
         raise NotImplementedError(
             f"kernel {forced!r} cannot do this: {reason}; use kernel='auto', or 'tiled'"
@@ -66,12 +69,14 @@ def explained(request: Request, forced: str = "auto") -> str:
     chosen = choose(request, forced)
     lines = []
     for name, kernel in KERNELS.items():
-        reason = kernel.refuses(request)
+        reason = kernel.unsupported_reason(request)
         if name == chosen:
-            said = "chosen" if forced == "auto" else "chosen, being forced"
+            verdict = "chosen" if forced == "auto" else "chosen, being forced"
+        elif reason is not None:
+            verdict = f"no: {reason}"
+        elif kernel.is_profitable(request):
+            verdict = "possible, and less preferred"
         else:
-            paying = reason is None and kernel.pays(request)
-            less = "possible, and less preferred" if paying else "possible, and does not pay"
-            said = f"no: {reason}" if reason else less
-        lines.append(f"{name}: {said}")
+            verdict = "possible, and does not pay"
+        lines.append(f"{name}: {verdict}")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from attention.masks import Mask, as_mask
 _MOST_FEATURES, _UNIT = 128, 8
 
 
-def refuses(request: Request) -> str | None:
+def unsupported_reason(request: Request) -> str | None:
     """Why cuDNN cannot serve the request, or None."""
     (_, q_len, _, size), k_len = request.q_shape, request.k_shape[1]
     seen = pattern(request.mask)
@@ -54,9 +54,9 @@ def cudnn(
 ) -> jax.Array:
     """Attention by cuDNN; queries that see nothing, of which it makes a mean, are zeroed."""
     seen, (_, q_len, _, _), k_len = pattern(mask), q_BQHD.shape, k_BKGD.shape[1]
-    assert seen is not None, "the chooser asks refuses() first"
-    assert bias is None, "the chooser asks refuses() first"
-    assert dropped is None, "the chooser asks refuses() first"
+    assert seen is not None, "the chooser calls unsupported_reason() first"
+    assert bias is None, "the chooser calls unsupported_reason() first"
+    assert dropped is None, "the chooser calls unsupported_reason() first"
     q_BQHD, k_BKGD, v_BKGE = zero_padding(q_BQHD, k_BKGD, v_BKGE, as_mask(mask))
     lengths, most = seen.lengths, dict[str, Any]()
     if lengths is not None:

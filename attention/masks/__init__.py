@@ -18,10 +18,10 @@ from attention.masks.base import (
     Not,
     Or,
     as_mask,
+    conjuncts,
 )
 from attention.masks.blocks import LastBlock, NearBlocks, RandomBlocks
-from attention.masks.chosen import Global, GlobalKeys, GlobalQueries, positions_of
-from attention.masks.conjunctions import conjuncts
+from attention.masks.global_tokens import Global, GlobalKeys, GlobalQueries, positions_of
 from attention.masks.graphs import Edges
 from attention.masks.heads import PerHead
 from attention.masks.padding import Lengths, Segments, Valid

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-WHOLE = (jnp.integer, "an integer dtype")
-TRUTH = (jnp.bool_, "bool, where True means 'may look'")
+INTEGER = (jnp.integer, "an integer dtype")
+BOOLEAN = (jnp.bool_, "bool, where True means 'may look'")
 
 
 def set_array(mask: Any, name: str, ndim: tuple[int, ...], kind: tuple[Any, str]) -> None:
@@ -44,7 +44,7 @@ def check_length(name: str, x: Any, axis: int, length: int | None, what: str) ->
         )
 
 
-def is_whole(pos: Any, length: int) -> bool:
+def is_full_range(pos: Any, length: int) -> bool:
     """Whether static positions are exactly 0..length-1, so that no gather is needed."""
     return (
         isinstance(pos, np.ndarray)
@@ -56,7 +56,7 @@ def is_whole(pos: Any, length: int) -> bool:
 def gather(x_BT: Any, pos: Any, *, axis: int, fill: Any) -> jax.Array:
     """x at the positions, laid along ``axis`` of four; positions beyond its end give ``fill``."""
     x_BT = jnp.asarray(x_BT)
-    if not is_whole(pos, x_BT.shape[1]):
+    if not is_full_range(pos, x_BT.shape[1]):
         pos_BT = jnp.asarray(pos).reshape(pos.shape[0], pos.shape[axis])
         rows = max(x_BT.shape[0], pos_BT.shape[0])
         pos_BT = jnp.broadcast_to(pos_BT, (rows, pos_BT.shape[1]))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks.arrays import TRUTH, any_of, check_length, is_whole, set_array
-from attention.masks.parts import Part
+from attention.masks.arrays import BOOLEAN, any_of, check_length, is_full_range, set_array
+from attention.masks.components import MaskComponent
 from attention.masks.tiling import FULL, MIXED, Tiling
 from attention.masks.trees import dense_positions, pytree
 
@@ -51,9 +51,9 @@ class Mask:
 
     def check(self, q_len: int | None, k_len: int | None) -> None:
         """Raises ValueError where the mask holds arrays of other lengths; None is any length."""
-        for part in vars(self).values():
-            if isinstance(part, Mask):
-                part.check(q_len, k_len)
+        for value in vars(self).values():
+            if isinstance(value, Mask):
+                value.check(q_len, k_len)
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         """Which queries and keys are not padding: bool [B, Q] and [B, K], None for "all".
@@ -70,9 +70,9 @@ class Mask:
         """
         return np.full(tiling.shape, MIXED, np.int8)
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
-        """The mask cut into disjoint parts that are blocks each; it alone where it is cheap so."""
-        return (Part(self),)
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
+        """Disjoint components, each of which is cheap by blocks; the mask itself by default."""
+        return (MaskComponent(self),)
 
     def __and__(self, other: Any) -> Mask:
         return And(self, as_mask(other))
@@ -119,11 +119,11 @@ class Array(Mask):
     see: Any
 
     def __post_init__(self):
-        set_array(self, "see", (2, 3, 4), TRUTH)
+        set_array(self, "see", (2, 3, 4), BOOLEAN)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see, see_BHQK = jnp.asarray(self.see), self.four_axes()
-        if is_whole(q_pos, see.shape[-2]) and is_whole(k_pos, see.shape[-1]):
+        if is_full_range(q_pos, see.shape[-2]) and is_full_range(k_pos, see.shape[-1]):
             return see_BHQK
         rows = max(see_BHQK.shape[0], q_pos.shape[0], k_pos.shape[0])
         see_BHQK = jnp.broadcast_to(see_BHQK, (rows, *see_BHQK.shape[1:]))
@@ -157,20 +157,38 @@ class Array(Mask):
         return see.reshape(batch, heads, *see.shape[-2:])
 
 
-@pytree("left", "right")
 @dataclass(frozen=True)
-class And(Mask):
-    """Both masks allow it."""
+class _Pair(Mask):
+    """Two masks of which ``_combine`` makes one."""
 
     left: Any
     right: Any
 
+    _combine: ClassVar[Callable]
+
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        return _both(jnp.logical_and, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
+        return self._combined(self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
 
     def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
         left, right = (m.tile(q_first, k_first, q_size, k_size) for m in (self.left, self.right))
-        return _both(jnp.logical_and, left, right)
+        return self._combined(left, right)
+
+    def _combined(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        try:
+            return self._combine(left, right)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"masks of shapes {left.shape} and {right.shape} do not broadcast to one "
+                "[B, H, Q, K]"
+            ) from None
+
+
+@pytree("left", "right")
+@dataclass(frozen=True)
+class And(_Pair):
+    """Both masks allow it."""
+
+    _combine = staticmethod(jnp.logical_and)
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         sides = zip(self.left.padding(q_len, k_len), self.right.padding(q_len, k_len), strict=True)
@@ -180,28 +198,20 @@ class And(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return np.minimum(self.left.blocks(tiling), self.right.blocks(tiling))
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
-        for cut, other in ((self.left, self.right), (self.right, self.left)):
-            parts = cut.parts(q_len, k_len)
-            if not _whole(parts):
-                return tuple(replace(part, mask=part.mask & other) for part in parts)
-        return (Part(self),)
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
+        for mask, other in ((self.left, self.right), (self.right, self.left)):
+            found = mask.decompose(q_len, k_len)
+            if not _is_trivial(found):
+                return tuple(replace(one, mask=one.mask & other) for one in found)
+        return (MaskComponent(self),)
 
 
 @pytree("left", "right")
 @dataclass(frozen=True)
-class Or(Mask):
+class Or(_Pair):
     """Either mask allows it."""
 
-    left: Any
-    right: Any
-
-    def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        return _both(jnp.logical_or, self.left.at(q_pos, k_pos), self.right.at(q_pos, k_pos))
-
-    def tile(self, q_first: Any, k_first: Any, q_size: int, k_size: int) -> jax.Array:
-        left, right = (m.tile(q_first, k_first, q_size, k_size) for m in (self.left, self.right))
-        return _both(jnp.logical_or, left, right)
+    _combine = staticmethod(jnp.logical_or)
 
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         return any_of([self.left.padding(q_len, k_len), self.right.padding(q_len, k_len)])
@@ -209,20 +219,21 @@ class Or(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         return np.maximum(self.left.blocks(tiling), self.right.blocks(tiling))
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
-        """First all that need no cutting, together; then the others, each less what was before."""
-        cut = [(mask, mask.parts(q_len, k_len)) for mask in _alternatives(self)]
-        if all(_whole(parts) for _, parts in cut):
-            return (Part(self),)
-        whole = [mask for mask, parts in cut if _whole(parts)]
-        before = functools.reduce(Or, whole) if whole else None
-        found = [Part(before)] if whole else []
-        for mask, parts in cut:
-            if not _whole(parts):
-                new = (p if before is None else replace(p, mask=p.mask & ~before) for p in parts)
-                found += new
-                before = mask if before is None else before | mask
-        return tuple(found)
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
+        """First the trivial components, as one; then the others, without the pairs before them."""
+        found = [(mask, mask.decompose(q_len, k_len)) for mask in _alternatives(self)]
+        trivial = [mask for mask, components in found if _is_trivial(components)]
+        if len(trivial) == len(found):
+            return (MaskComponent(self),)
+        earlier = functools.reduce(Or, trivial) if trivial else None
+        result = [MaskComponent(earlier)] if trivial else []
+        for mask, components in found:
+            if _is_trivial(components):
+                continue
+            for one in components:
+                result.append(one if earlier is None else replace(one, mask=one.mask & ~earlier))
+            earlier = mask if earlier is None else earlier | mask
+        return tuple(result)
 
 
 @pytree("mask")
@@ -242,19 +253,19 @@ class Not(Mask):
         return FULL - self.mask.blocks(tiling)
 
 
-def _whole(parts: tuple[Part, ...]) -> bool:
-    return len(parts) == 1 and parts[0].plain
+def _is_trivial(components: tuple[MaskComponent, ...]) -> bool:
+    return len(components) == 1 and components[0].is_trivial
 
 
 def _alternatives(mask: Mask) -> list[Mask]:
     deeper = (mask.left, mask.right) if isinstance(mask, Or) else ()
-    return [part for one in deeper for part in _alternatives(one)] or [mask]
+    return [found for one in deeper for found in _alternatives(one)] or [mask]
 
 
-def _both(combine: Callable, a: jax.Array, b: jax.Array) -> jax.Array:
-    try:
-        return combine(a, b)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"masks of shapes {a.shape} and {b.shape} do not broadcast to one [B, H, Q, K]"
-        ) from None
+def conjuncts(mask: Mask | None) -> Iterator[Mask]:
+    """The masks that all have to allow a pair, without those that allow everything."""
+    if isinstance(mask, And):
+        yield from conjuncts(mask.left)
+        yield from conjuncts(mask.right)
+    elif mask is not None and not isinstance(mask, Everything):
+        yield mask

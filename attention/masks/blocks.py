@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks.arrays import WHOLE, check_whole, set_array
+from attention.masks.arrays import INTEGER, check_whole, set_array
 from attention.masks.base import Everything, Mask, Positions
-from attention.masks.parts import Part, Run
+from attention.masks.components import DynamicRange, MaskComponent
 from attention.masks.tiling import Tiling, by_difference, kinds
 from attention.masks.trees import pytree
 
@@ -63,21 +63,24 @@ class LastBlock(Mask):
 
     def __post_init__(self):
         check_whole(self, 1, "size")
-        set_array(self, "lengths_B", (1,), WHOLE)
+        set_array(self, "lengths_B", (1,), INTEGER)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        return self.holds(q_pos) | self.holds(k_pos)
+        return self.contains(q_pos) | self.contains(k_pos)
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
-        """The keys of the block; and its queries, less those keys."""
-        run = Run(self.first_B(), self.size)
-        return Part(Everything(), k_order=run), Part(~_LastKeys(self), q_order=run)
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
+        """All queries with the keys of the block; and its queries with the other keys."""
+        last = DynamicRange(self.first_B(), self.size)
+        return (
+            MaskComponent(Everything(), k_order=last),
+            MaskComponent(~_LastKeys(self), q_order=last),
+        )
 
     def first_B(self) -> jax.Array:
         """The first position of the last block."""
         return jnp.maximum(jnp.asarray(self.lengths_B) - 1, 0) // self.size * self.size
 
-    def holds(self, pos: Positions) -> jax.Array:
+    def contains(self, pos: Positions) -> jax.Array:
         """Whether positions lie in it, bool of the positions' axes."""
         first = self.first_B()[:, None, None, None]
         return (pos >= first) & (pos < first + self.size)
@@ -91,7 +94,7 @@ class _LastKeys(Mask):
     last: Any
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
-        return self.last.holds(k_pos)
+        return self.last.contains(k_pos)
 
 
 @pytree()

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attention.masks.arrays import TRUTH, WHOLE, check_length, gather, set_array, set_sides
+from attention.masks.arrays import BOOLEAN, INTEGER, check_length, gather, set_array, set_sides
 from attention.masks.base import Mask, Padding, Positions
 from attention.masks.trees import pytree
 
@@ -26,7 +26,7 @@ class Lengths(Mask):
     k_lengths_B: Any = None
 
     def __post_init__(self):
-        set_sides(self, "q_lengths_B", "k_lengths_B", 1, WHOLE)
+        set_sides(self, "q_lengths_B", "k_lengths_B", 1, INTEGER)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see = k_pos < jnp.asarray(self.k_lengths_B)[:, None, None, None]
@@ -57,7 +57,7 @@ class Valid(Mask):
     k_valid_BK: Any = None
 
     def __post_init__(self):
-        set_sides(self, "q_valid_BQ", "k_valid_BK", 2, TRUTH)
+        set_sides(self, "q_valid_BQ", "k_valid_BK", 2, BOOLEAN)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         see = gather(self.k_valid_BK, k_pos, axis=3, fill=False)
@@ -83,8 +83,8 @@ class Segments(Mask):
     k_segments_BK: Any = None
 
     def __post_init__(self):
-        set_array(self, "q_segments_BQ", (2,), WHOLE)
-        set_sides(self, "q_segments_BQ", "k_segments_BK", 2, WHOLE)
+        set_array(self, "q_segments_BQ", (2,), INTEGER)
+        set_sides(self, "q_segments_BQ", "k_segments_BK", 2, INTEGER)
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         q_segment = gather(self.q_segments_BQ, q_pos, axis=2, fill=0)

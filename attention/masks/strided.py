@@ -10,9 +10,9 @@ import numpy as np
 
 from attention.masks.arrays import check_whole
 from attention.masks.base import Everything, Mask, Positions
-from attention.masks.parts import Part, by_residue, by_square
+from attention.masks.components import MaskComponent, by_residue, by_square
 from attention.masks.patterns import Window
-from attention.masks.tiling import Tiling, by_difference, kinds, of_tiles
+from attention.masks.tiling import Tiling, any_and_all, by_difference, kinds
 from attention.masks.trees import pytree
 
 
@@ -42,12 +42,13 @@ class Dilated(Mask):
         near = by_difference(tiling.bounds(), -self.left * self.step, self.right * self.step)
         return np.minimum(near, _residues(tiling, self.step))
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
         """A window over the keys of the same remainder."""
         if self.step == 1 or q_len != k_len:
-            return (Part(self),)
+            return (MaskComponent(self),)
         order, size = by_residue(q_len, self.step)
-        return (Part(Everything(), order, order, (size, size), Window(self.left, self.right)),)
+        near = Window(self.left, self.right)
+        return (MaskComponent(Everything(), order, order, (size, size), near),)
 
 
 def _residues(tiling: Tiling, step: int) -> np.ndarray:
@@ -80,7 +81,7 @@ class Strided(Mask):
 
     def __post_init__(self):
         check_whole(self, 1, "stride")
-        _some_part(self, "local", "columns")
+        _check_any(self, "local", "columns")
 
     def at(self, q_pos: Positions, k_pos: Positions) -> jax.Array:
         apart = k_pos - q_pos
@@ -91,14 +92,14 @@ class Strided(Mask):
         near = Window(self.stride - 1, self.stride - 1).blocks(tiling) * self.local
         return np.maximum(near, _residues(tiling, self.stride) * self.columns).astype(np.int8)
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
         """The window; and, of each remainder, all further keys."""
         if not self.columns or self.stride == 1 or q_len != k_len:
-            return (Part(self),)
+            return (MaskComponent(self),)
         near = Window(self.stride - 1, self.stride - 1)
         order, size = by_residue(q_len, self.stride)
-        columns = Part(~near if self.local else Everything(), order, order, (size, size))
-        return (Part(near), columns) if self.local else (columns,)
+        columns = MaskComponent(~near if self.local else Everything(), order, order, (size, size))
+        return (MaskComponent(near), columns) if self.local else (columns,)
 
 
 @pytree()
@@ -125,7 +126,7 @@ class Fixed(Mask):
 
     def __post_init__(self):
         check_whole(self, 1, "size", "summary")
-        _some_part(self, "local", "columns")
+        _check_any(self, "local", "columns")
         if self.summary > self.size:
             raise ValueError(f"Fixed(summary={self.summary}): needs at most size, {self.size}")
 
@@ -136,19 +137,19 @@ class Fixed(Mask):
     def blocks(self, tiling: Tiling) -> np.ndarray:
         own = by_difference([pos // self.size for pos in tiling.bounds()], 0, 0)
         see_K = np.arange(tiling.k_len) % self.size >= self.size - self.summary
-        columns = kinds(*of_tiles(see_K, *tiling.bounds()[2:]))
+        columns = kinds(*any_and_all(see_K, *tiling.bounds()[2:]))
         return np.maximum(own * self.local, columns * self.columns).astype(np.int8)
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
         """The own block; and the summaries of the others, put together."""
         if not self.columns or self.summary == self.size:
-            return (Part(self),)
+            return (MaskComponent(self),)
         own = replace(self, local=True, columns=False)
         k_pos = np.arange(k_len, dtype=np.int32)
         k_order = k_pos[k_pos % self.size >= self.size - self.summary]
-        columns = Part(~own if self.local else Everything(), k_order=k_order)
-        parts = (Part(own),) if self.local else ()
-        return (*parts, columns) if len(k_order) else parts or (Part(self),)
+        columns = MaskComponent(~own if self.local else Everything(), k_order=k_order)
+        near = (MaskComponent(own),) if self.local else ()
+        return (*near, columns) if len(k_order) else near or (MaskComponent(self),)
 
 
 @pytree()
@@ -177,7 +178,7 @@ class Completed(Mask):
         return by_difference([q_first, q_last, k_first, k_last], -np.inf, 0)
 
 
-def _some_part(mask: Mask, *names: str) -> None:
+def _check_any(mask: Mask, *names: str) -> None:
     if not any(getattr(mask, name) for name in names):
         raise ValueError(f"{type(mask).__name__}: needs {' or '.join(names)} to be seen")
 
@@ -218,10 +219,9 @@ class Grid(Mask):
         down = by_difference(rows, -self.rows, self.rows)
         return np.minimum(down, by_difference(columns, -self.columns, self.columns))
 
-    def parts(self, q_len: int, k_len: int) -> tuple[Part, ...]:
+    def decompose(self, q_len: int, k_len: int) -> tuple[MaskComponent, ...]:
         """Squares of the image, each with what lies around it."""
         side = max(self.rows, self.columns) + 1
         if q_len != k_len or side >= self.width:
-            return (Part(self),)
-        square = by_square(q_len, self.width, side, self.rows, self.columns)
-        return (replace(square, mask=self),)
+            return (MaskComponent(self),)
+        return (by_square(self, q_len, self.width, side, self.rows, self.columns),)

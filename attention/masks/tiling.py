@@ -75,7 +75,7 @@ def kinds(some: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole, FULL, np.where(some, MIXED, EMPTY)).astype(np.int8)
 
 
-def of_tiles(see_T: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[Any, Any]:
+def any_and_all(see_T: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[Any, Any]:
     """Whether some, and whether all, of the positions first..last of each tile are seen."""
     seen = np.concatenate([[0], np.cumsum(see_T)])
     count = seen[last + 1] - seen[first]

@@ -44,8 +44,8 @@ FAULTS = (
         name="near keys of a strided pattern count again among its columns",
         area="masks",
         path="attention/masks/strided.py",
-        right="columns = Part(~near if self.local else Everything(), order,",
-        wrong="columns = Part(Everything(), order,",
+        right="columns = MaskComponent(~near if self.local else Everything(), order,",
+        wrong="columns = MaskComponent(Everything(), order,",
         test='tests/kernels/sparse/test_sparse.py -k "test_equal_to_the_reference and strided"',
     ),
     Fault(

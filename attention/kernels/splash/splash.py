@@ -22,7 +22,7 @@ _COPIES = 3  # forward, and two in the backward pass
 _MOST_CONSTANTS = 2**28  # bytes; a program holds 2 GiB
 
 
-def refuses(request: Request) -> str | None:
+def unsupported_reason(request: Request) -> str | None:
     """Why splash attention cannot serve the request, or None."""
     if request.platform != "tpu":
         return f"it needs a TPU, and the platform is {request.platform}"
@@ -67,9 +67,9 @@ def splash(
 
     (batch, q_len, heads, _), k_len = q_BQHD.shape, k_BKGD.shape[1]
     seen, q_fill, k_fill = static(mask, heads), *map(splash_masks.filled, (q_len, k_len))
-    assert seen is not None, "the chooser asks refuses() first"
-    assert bias is None, "the chooser asks refuses() first"
-    assert dropped is None, "the chooser asks refuses() first"
+    assert seen is not None, "the chooser calls unsupported_reason() first"
+    assert bias is None, "the chooser calls unsupported_reason() first"
+    assert dropped is None, "the chooser calls unsupported_reason() first"
     q_BQHD, k_BKGD, v_BKGE = zero_padding(q_BQHD, k_BKGD, v_BKGE, as_mask(mask))
     q_BHQD = _filled(q_BQHD * scale, q_fill).astype(k_BKGD.dtype)
     k_BGKD, v_BGKE = _filled(k_BKGD, k_fill), _filled(v_BKGE, k_fill)

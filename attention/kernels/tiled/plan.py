@@ -85,7 +85,7 @@ class Plan:
         return self.tiling.shape[1] * self.tiling.k_size
 
 
-def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
+def make_plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
     """Cuts [rows, q_len, k_len] scores under a mask: of several sizes of tiles into the cheapest.
 
     Small tiles follow a pattern closely, large ones are fewer to visit.
@@ -93,11 +93,11 @@ def plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits) -> Plan:
     sides = [limits.side]
     while sides[-1] // 2 >= limits.least and sides[-1] // 2 < max(q_len, k_len):
         sides.append(sides[-1] // 2)
-    cuts = [_cut(rows, q_len, k_len, mask, limits, side) for side in sides]
-    return min(cuts, key=lambda cut: cut.cost(rows, limits))
+    plans = [_plan(rows, q_len, k_len, mask, limits, side) for side in sides]
+    return min(plans, key=lambda plan: plan.cost(rows, limits))
 
 
-def _cut(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: int) -> Plan:
+def _plan(rows: int, q_len: int, k_len: int, mask: Mask, limits: Limits, side: int) -> Plan:
     """The plan with tiles of at most a side."""
     tiling = Tiling(q_len, k_len, _even(q_len, side, limits), _even(k_len, side, limits))
     blocks = mask.blocks(tiling).copy()

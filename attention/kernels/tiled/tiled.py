@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
 from attention.kernels.rows import from_rows, lined_up, to_rows, zero_padding
-from attention.kernels.tiled.plan import Limits, Plan, limits, plan
+from attention.kernels.tiled.plan import Limits, Plan, limits, make_plan
 from attention.kernels.tiled.tiles import Extras, Tile, over_groups, over_tiles, product
 from attention.masks import Mask, as_mask
 from attention.shapes import Tree, accumulator
@@ -38,7 +38,7 @@ class Static:
 
     def plan(self, rows: int, mask: Mask) -> Plan:
         """The tiles to visit."""
-        return plan(rows, self.q_len, self.k_len, mask, self.limits)
+        return make_plan(rows, self.q_len, self.k_len, mask, self.limits)
 
 
 def tiled(

@@ -21,7 +21,7 @@ class Patterned(PatternAttention):
       dropout_rate: share of attention weights dropped in training.
       kernel: how it is computed, see ``attention.kernels.softmax_attention``.
 
-    Cost: (D + E) multiply-adds a head for each pair that is seen, and for what shares a cell with
+    Cost: (D + E) multiply-adds a head for each pair that is seen, and for what shares a block with
     one; a cached step keeps all keys.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Into which cells a mask is cut: all that is seen is in exactly one, whatever the order."""
+"""The blocks of a mask: every visible pair is in exactly one of them, in any order."""
 
 from unittest import mock
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attention.kernels.sparse.schedule import cut
+from attention.kernels.sparse.schedule import make_schedule
 from attention.masks import (
     Causal,
     Dilated,
@@ -44,27 +44,29 @@ lengths = st.one_of(
 
 
 def positions(order, length, first, size):
-    """Of a run of places in an order; -1 for none."""
+    """The positions at some indices of an order; -1 for none."""
     order = np.arange(length) if order is None else order
-    places = first + np.arange(size)
-    inside = places < len(order)
-    return np.where(inside, order[np.minimum(places, len(order) - 1)], -1)
+    index = first + np.arange(size)
+    inside = index < len(order)
+    return np.where(inside, order[np.minimum(index, len(order) - 1)], -1)
 
 
-def shown(part, cells, q_first, k_firsts, q_len, k_len):
-    """A cell's queries and keys, and which pairs of them it shows."""
-    q_pos = positions(part.q_order, q_len, q_first, cells.q_size)
-    k_pos = np.concatenate([positions(part.k_order, k_len, k, cells.k_size) for k in k_firsts])
-    q_place = q_first + np.arange(cells.q_size)
-    k_place = np.concatenate([k + np.arange(cells.k_size) for k in k_firsts])
-    see = np.asarray(part.mask.at(q_pos[None, None, :, None], k_pos[None, None, None]))
+def visible(component, group, q_first, k_firsts, q_len, k_len):
+    """The queries and keys of a block, and which pairs of them are visible."""
+    q_pos = positions(component.q_order, q_len, q_first, group.q_size)
+    k_pos = [positions(component.k_order, k_len, k, group.k_size) for k in k_firsts]
+    k_pos = np.concatenate(k_pos)
+    q_index = (q_first + np.arange(group.q_size))[:, None]
+    k_index = np.concatenate([k + np.arange(group.k_size) for k in k_firsts])[None]
+    see = np.asarray(component.mask.at(q_pos[None, None, :, None], k_pos[None, None, None]))
     see = np.broadcast_to(see, (1, 1, len(q_pos), len(k_pos)))[0, 0]
-    if part.near is not None:
-        see = see & np.asarray(part.near.at(q_place[:, None], k_place[None]))
-    if part.block is not None:
-        see = see & (q_place[:, None] // part.block[0] == k_place[None] // part.block[1])
+    if component.permuted_mask is not None:
+        see = see & np.asarray(component.permuted_mask.at(q_index, k_index))
+    if component.diagonal_block is not None:
+        q_block, k_block = component.diagonal_block
+        see = see & (q_index // q_block == k_index // k_block)
     real = (q_pos >= 0)[:, None] & (k_pos >= 0)[None]
-    if not cells.masked:  # nobody asks then
+    if not group.masked:  # the mask is not applied then
         assert (see | ~(q_pos >= 0)[:, None]).all()
     return q_pos, k_pos, see & real
 
@@ -72,40 +74,42 @@ def shown(part, cells, q_first, k_firsts, q_len, k_len):
 @pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(masks, lengths, st.sampled_from([4, 8, 32]))
-def test_all_that_is_seen_is_in_exactly_one_cell(mask, lengths, side):
-    check_cells_of(side, mask, lengths)
+def test_all_that_is_seen_is_in_exactly_one_block(mask, lengths, side):
+    check_blocks_of(side, mask, lengths)
 
 
 @pytest.mark.long
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(masks, lengths, st.sampled_from([4, 8, 32]))
-def test_all_that_is_seen_is_in_exactly_one_cell_of_many(mask, lengths, side):
-    check_cells_of(side, mask, lengths)
+def test_all_that_is_seen_is_in_exactly_one_block_of_many(mask, lengths, side):
+    check_blocks_of(side, mask, lengths)
 
 
-def check_cells_of(side, mask, lengths):
-    with mock.patch.multiple("attention.kernels.sparse.schedule", _SIDES=(side,), _LEAST=side):
-        check_cells(mask, lengths)
+def check_blocks_of(side, mask, lengths):
+    sides = {"_TILE_SIDES": (side,), "_MIN_TILE_SIDE": side}
+    with mock.patch.multiple("attention.kernels.sparse.schedule", **sides):
+        check_blocks(mask, lengths)
 
 
-def check_cells(mask, lengths):
+def check_blocks(mask, lengths):
     q_len, k_len = lengths
     times = np.zeros(lengths, int)
-    for part in mask.parts(q_len, k_len):
-        asked = np.zeros(q_len, int)
-        for cells in cut(part, 6, q_len, k_len).cells:
-            for q_first, k_firsts in zip(cells.q_first_P, cells.k_first_PN, strict=True):
-                q_pos, k_pos, see = shown(part, cells, q_first, k_firsts, q_len, k_len)
-                asked[q_pos[q_pos >= 0]] += 1
+    for component in mask.decompose(q_len, k_len):
+        visits = np.zeros(q_len, int)
+        for group in make_schedule(component, 6, q_len, k_len).groups:
+            for q_first, k_firsts in zip(group.q_first_P, group.k_first_PN, strict=True):
+                q_pos, k_pos, see = visible(component, group, q_first, k_firsts, q_len, k_len)
+                visits[q_pos[q_pos >= 0]] += 1
                 rows, columns = np.nonzero(see)
                 np.add.at(times, (q_pos[rows], k_pos[columns]), 1)
-        assert asked.max() <= 1
+        assert visits.max() <= 1
     see = np.broadcast_to(mask.dense(q_len, k_len), (1, 1, q_len, k_len))[0, 0]
     np.testing.assert_array_equal(times, see)
 
 
 def scores(mask, length):
-    return sum(cut(part, 8, length, length).scores for part in mask.parts(length, length))
+    components = mask.decompose(length, length)
+    return sum(make_schedule(one, 8, length, length).num_scores for one in components)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from attention.masks import (
     Window,
     as_mask,
 )
-from attention.masks.parts import Part, Run
+from attention.masks.components import DynamicRange, MaskComponent
 from attention.masks.trees import pytree
 
 RANDOM = np.random.default_rng(0)
@@ -64,7 +64,7 @@ MASKS = {
     "everything": None,
 }
 QUICK = ("dilated and narrow", "random blocks", "by head")
-# These have what differs by batch element, head or part; the rest is much alike.
+# These differ by batch element, head or component; the others are much alike.
 APART = ("dilated", "bigbird", "by head", "an array", "last block", "longformer", "nothing is seen",
          "everything", "columns", "grid in order", "fixed")  # fmt: skip
 each_mask = pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def assert_equal(ours, theirs, tolerance=1e-5):
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)
 
 
-# A mask that is long here is tried in many cells below.
+# A mask that is long here is tried in many blocks below.
 @pytest.mark.parametrize(
     "name",
     [
@@ -138,13 +138,14 @@ def test_equal_to_the_reference(name):
 
 
 @pytest.fixture
-def small_cells():
-    with mock.patch.multiple("attention.kernels.sparse.schedule", _SIDES=(8,), _LEAST=4):
+def small_blocks():
+    sides = {"_TILE_SIDES": (8,), "_MIN_TILE_SIDE": 4}
+    with mock.patch.multiple("attention.kernels.sparse.schedule", **sides):
         yield
 
 
 @each_mask
-def test_many_cells(name, small_cells):
+def test_many_blocks(name, small_blocks):
     assert_equal(made("sparse", MASKS[name]), expected(name))
 
 
@@ -182,9 +183,9 @@ class LastBlock(Mask):
         last_B = (jnp.asarray(self.lengths_B) - 1) // self.size
         return k_pos // self.size == last_B[:, None, None, None]
 
-    def parts(self, q_len, k_len):
+    def decompose(self, q_len, k_len):
         first_B = (jnp.asarray(self.lengths_B) - 1) // self.size * self.size
-        return (Part(Everything(), k_order=Run(first_B, self.size)),)
+        return (MaskComponent(Everything(), k_order=DynamicRange(first_B, self.size)),)
 
 
 @pytest.mark.parametrize("scores", [2**20, 600])
@@ -235,7 +236,7 @@ def test_a_bias_may_be_anything_where_the_mask_hides():
         assert_equal(*both(mask, bias=jnp.where(see, anything, 0.1)))
 
 
-def test_dropout_drops_the_same_weights(small_cells):
+def test_dropout_drops_the_same_weights(small_blocks):
     mask = (Strided(7) & Causal()) | Global(2)
     assert_equal(*both(mask, dropout_rate=0.3, rng=jax.random.key(3)))
 

@@ -3,34 +3,35 @@
 import numpy as np
 import pytest
 
-from attention.kernels.tiled.plan import Limits, plan
+from attention.kernels.tiled.plan import Limits, make_plan
 from attention.masks import Causal, Fixed, Global, RandomBlocks, Window, as_mask
 
 LIMITS = Limits(512, 2**20)
 
 
-def visited(cut):
-    return sum(len(tiles_P2) for tiles_P2, _ in cut.kinds()) * cut.tiling.q_size * cut.tiling.k_size
+def visited(plan):
+    tiles = sum(len(tiles_P2) for tiles_P2, _ in plan.kinds())
+    return tiles * plan.tiling.q_size * plan.tiling.k_size
 
 
 @pytest.mark.parametrize(
     ("mask", "side"), [(None, 512), (Causal(), 512), (Window(128, 128), 128), (Window(16, 0), 64)]
 )
 def test_tiles_are_as_large_as_the_pattern_lets_them(mask, side):
-    cut = plan(8, 4096, 4096, as_mask(mask), LIMITS)
-    assert (cut.tiling.q_size, cut.tiling.k_size) == (side, side)
+    plan = make_plan(8, 4096, 4096, as_mask(mask), LIMITS)
+    assert (plan.tiling.q_size, plan.tiling.k_size) == (side, side)
 
 
 @pytest.mark.parametrize("length", [512, 1024, 2048])
 def test_a_causal_mask_is_not_cut_into_more_than_it_saves(length):
     """Measured: with smaller tiles it takes longer, by benchmarks/full_attention.py."""
     rows = 4096 // length * 8
-    assert plan(rows, length, length, Causal(), LIMITS).tiling.q_size == 512
+    assert make_plan(rows, length, length, Causal(), LIMITS).tiling.q_size == 512
 
 
 def test_a_narrow_window_costs_what_it_shows():
     for length in (4096, 16384):
-        assert visited(plan(8, length, length, Window(128, 128), LIMITS)) < 1.6 * 257 * length
+        assert visited(make_plan(8, length, length, Window(128, 128), LIMITS)) < 1.6 * 257 * length
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,13 @@ def test_a_narrow_window_costs_what_it_shows():
 @pytest.mark.parametrize("limits", [LIMITS, Limits(16, 512, unit=4), Limits(64, 2**12, least=16)])
 def test_all_that_is_seen_is_visited_once(mask, lengths, limits):
     mask = as_mask(mask)
-    cut = plan(6, *lengths, mask, limits)
-    times = np.zeros((cut.q_padded, cut.k_padded), int)
+    plan = make_plan(6, *lengths, mask, limits)
+    times = np.zeros((plan.q_padded, plan.k_padded), int)
     whole = np.zeros_like(times, bool)
-    for tiles_P2, masked in cut.kinds():
+    for tiles_P2, masked in plan.kinds():
         for i, j in tiles_P2:
-            rows = slice(i * cut.tiling.q_size, (i + 1) * cut.tiling.q_size)
-            columns = slice(j * cut.tiling.k_size, (j + 1) * cut.tiling.k_size)
+            rows = slice(i * plan.tiling.q_size, (i + 1) * plan.tiling.q_size)
+            columns = slice(j * plan.tiling.k_size, (j + 1) * plan.tiling.k_size)
             times[rows, columns] += 1
             whole[rows, columns] = not masked
     q_len, k_len = lengths
@@ -59,4 +60,4 @@ def test_all_that_is_seen_is_visited_once(mask, lengths, limits):
     assert (times[:q_len, :k_len] == 1)[see].all()
     assert see[whole[:q_len, :k_len]].all()
     assert not whole[:, k_len:].any()  # keys that are none are always asked about
-    assert 6 % cut.group == 0
+    assert 6 % plan.group == 0
