@@ -30,9 +30,10 @@ LIBRARY["models"] = {*LIBRARY}
 LIBRARY[""] = {*LIBRARY}  # attention/__init__.py: what `import attention` brings
 LIBRARY["decoding"] = {"shapes"}
 LIBRARY["analysis"] = LIBRARY["modules"] - {"modules"}
+LIBRARY["testing"] = LIBRARY["analysis"] | {"analysis"}
 LIBRARY = {name: {"errors", *parts} for name, parts in LIBRARY.items()}
 LIBRARY["errors"] = set()
-_OF_LIBRARY = {*LIBRARY} - {""}
+_OF_LIBRARY = {*LIBRARY} - {"", "testing"}
 _DATA = {"lab.data.tokenizer", "lab.data.sources", "lab.data.batching"}
 LAB = {
     "lab.config": set(),
@@ -141,6 +142,8 @@ def test_imports_run_one_way():
         ("attention/variants/dense/softmax.py", "from ... import models"),
         ("attention/modules/layers.py", "def f():\n  from attention.models import transformer"),
         ("attention/models/transformer.py", "import attention"),
+        ("attention/testing/case.py", "from attention.modules.layers import Layer"),
+        ("attention/lab/runs/train.py", "from attention.testing import check"),
         ("attention/decoding/beam.py", "from attention.models.transformer import Transformer"),
         ("attention/lab/data/sources/text.py", "from attention.lab.training import loop"),
         ("attention/lab/training/step.py", "import attention.lab.evaluation.scores as s"),

@@ -1,4 +1,4 @@
-"""An attention, and what is expected of it: what a law is run over."""
+"""A case of the laws that may stand within a layer: a MultiHead, or a TokenMixing."""
 
 from __future__ import annotations
 
@@ -7,87 +7,92 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
-from attention import MultiHead
-from attention.masks import Mask
+from attention import MultiHead, testing
 from attention.modules.mixing import TokenMixing
-from attention.protocols import Attention, TokenMixer
-from attention.shapes import Sizes
+from attention.protocols import TokenMixer
 
 
 @dataclass(frozen=True)
-class Case:
-    """An attention, and what is expected of it.
+class Case(testing.Case):
+    """As ``attention.testing.Case``, with a layer.
 
     Attributes:
-      name: stands in the tests' names.
-      attend: what is tested.
-      reference: float64 NumPy, called as ``reference(q, k, v, see=see, bias=bias)``, with key and
-        value heads repeated to the queries'; and with ``params=``, ``state=`` and ``x_BTM=`` where
-        the attention has any. Of a case with a ``module``: ``reference(params, x, memory, see)``.
       module: makes the layer in which it is tested, given heads, attend, features and dtype; None
         tests the attention alone (law 5 puts it into a MultiHead all the same). For mixers, which
-        are tested in layers only, see ``mixing``.
-      sizes: to draw from; odd numbers of heads among them. Heads are of keys and values.
-      lengths: to draw from, in tokens; no multiples of a block.
-      groups: heads of queries for one head of keys and values.
-      only: the places to test, of encoder, decoder and cross; by default all that are declared.
-      masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
-      padded: the one of them with padding at the end, under which costs and transforms are tested.
-      loops: whether every node sees itself too, whatever edges are in the mask.
-      bias: makes a bias from (random, heads, q_len, k_len); None lets the laws draw arrays.
-      pattern: the attention's own mask, of which no query sees more than it shows; or made from
-        what the mask given shows, bool [B, H, Q, K].
-      linear: whether all values come from v, so that the output is linear in it.
-      mixes: whether channels mix, so that the effective matrix holds norms of derivatives.
-      sums_to_one: whether the weights of a row do.
-      last_resort: whether a token sees itself only where it sees no other.
-      grown: the attention for a length, where it is made for one: what costs are measured of.
-      multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
-      temporary_bytes: the same of temporary memory.
-      compiled: the two lengths, in tokens, between which temporary memory is compared.
+        are tested in layers only, see ``mixing``. The reference is then called as
+        ``reference(params, x, memory, see)``.
     """
 
-    name: str
-    attend: Attention | TokenMixer
-    reference: Callable
     module: Callable[..., nn.Module] | None = None
-    sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
-    lengths: tuple[int, ...] = (7, 1, 10)
-    groups: int = 1
-    only: tuple[str, ...] = ("encoder", "decoder", "cross")
-    masks: tuple[str, ...] = ("all", "lengths", "gaps", "segments", "window", "any")
-    padded: str = "lengths"
-    loops: bool = False
-    bias: Callable[..., Any] | None = None
-    pattern: Mask | Callable[[Any], Mask] | None = None
-    linear: bool = True
-    mixes: bool = False
-    sums_to_one: bool = True
-    last_resort: bool = False
-    grown: Callable[[int], Attention | TokenMixer] | None = None
-    multiply_adds: float = 2.0
-    temporary_bytes: float = 2.0
-    compiled: tuple[int, int] = (1024, 4096)
-
-    def __str__(self) -> str:
-        return self.name
 
     @property
-    def places(self) -> tuple[str, ...]:
-        """Where it may stand, by what it declares."""
-        declared = {
-            "encoder": self.attend.capabilities.decoding != "stateful",
-            "decoder": self.attend.capabilities.causal != "no",
-            "cross": self.attend.capabilities.cross,
-        }
-        return tuple(place for place in self.only if declared[place])
+    def alone(self):
+        return self.module is None
 
     def in_multi_head(self) -> Case:
         """The same within a MultiHead."""
         if self.module is not None:
             return self
         return replace(self, name=f"{self.name}-in-multi-head", module=MultiHead)
+
+    def layer(self, sizes, dtype):
+        heads = sizes.heads * self.groups
+        features = heads * sizes.size
+        return self.module(heads=heads, attention=self.attend, features=features, dtype=dtype)
+
+    def init(self, sizes):
+        if self.module is None:
+            return super().init(sizes)
+        x_BTM = jnp.zeros((1, self.lengths[0], sizes.model_size))
+        carried = self.attend.capabilities.decoding == "stateful"
+        init = jax.jit(self.layer(sizes, "float32").init)
+        variables = nn.meta.unbox(init(jax.random.key(0), x_BTM, x_BTM if carried else None))
+        return {**variables, "params": variables.get("params", {})}
+
+    def noisy(self, sizes):
+        """The output's bias is zero, as laws ask."""
+        variables = super().noisy(sizes)
+        if self.module is not None and (out := variables["params"].get("out")):
+            out["bias"] = jnp.zeros_like(out["bias"])
+        return variables
+
+    def draw(self, normal, sizes, batch, q_len, k_len):
+        if self.module is None:
+            return super().draw(normal, sizes, batch, q_len, k_len)
+        inputs = {"x": normal(batch, q_len, sizes.model_size)}
+        if k_len is not None:
+            inputs["memory"] = normal(batch, k_len, sizes.model_size)
+        return inputs
+
+    def apply(self, sizes, variables, inputs, mask, bias=None, rng=None):
+        if self.module is None:
+            return super().apply(sizes, variables, inputs, mask, bias, rng)
+        rngs = {} if rng is None else {"dropout": rng}
+        options = {} if bias is None else {"bias": bias}
+        layer = self.layer(sizes, inputs["x"].dtype)
+        memory = inputs.get("memory")
+        return layer.apply(variables, inputs["x"], memory, mask, rngs=rngs, **options)
+
+    def start(self, sizes, variables, batch, room):
+        if self.module is None:
+            return super().start(sizes, variables, batch, room)
+        layer = self.layer(sizes, jnp.float32)
+        return layer.apply(variables, batch, room, sizes.model_size, method="start")
+
+    def extend(self, sizes, variables, cache, inputs, pos_BQ, mask, bias):
+        if self.module is None:
+            return super().extend(sizes, variables, cache, inputs, pos_BQ, mask, bias)
+        layer = self.layer(sizes, jnp.float32)
+        return layer.apply(variables, cache, inputs["x"], pos_BQ, mask, method="extend")
+
+    def expected(self, variables, inputs, see_BHQK, bias):
+        if self.module is None:
+            return super().expected(variables, inputs, see_BHQK, bias)
+        x = inputs["x"]
+        return self.reference(variables["params"], x, inputs.get("memory", x), see_BHQK)
 
 
 def mixing(heads: int, attention: TokenMixer, features: int, dtype: Any) -> TokenMixing:

@@ -10,9 +10,9 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from attention.shapes import Sizes
+from attention.testing.draw import draw
+from attention.testing.masks import Setting
 from tests.laws.cases import CASES
-from tests.laws.harness import draw, run
-from tests.laws.masks import Setting
 
 BATCH = 16
 SIZES = Sizes(heads=2, size=4, value_size=4, model_size=16)
@@ -42,7 +42,7 @@ def split(drawn, mesh):
 
 def function_of(drawn, rng=None):
     def loss(inputs, mask):
-        out = run(drawn.case, drawn.sizes, drawn.variables, inputs, mask, drawn.bias, rng)
+        out = drawn.case.apply(drawn.sizes, drawn.variables, inputs, mask, drawn.bias, rng)
         return (out**2).sum() / out.shape[0], out
 
     return jax.jit(jax.grad(loss, has_aux=True))

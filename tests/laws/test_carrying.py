@@ -9,10 +9,12 @@ import pytest
 
 from attention import MultiHead
 from attention.masks import Lengths
+from attention.testing.case import qkv
+from attention.testing.draw import assert_close, draw
+from attention.testing.masks import Setting
 from attention.variants import Additive, Linear, Softmax
 from tests.laws.cases import ALONE, CASES, declaring
-from tests.laws.harness import assert_close, draw, qkv
-from tests.laws.masks import Setting, places_of, settings_of
+from tests.laws.settings import places_of, settings_of
 from tests.laws.test_matrix import matrix_of
 
 TOLERANCE = 1e-5

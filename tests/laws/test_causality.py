@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention.testing.draw import draw
+from attention.testing.masks import Setting
 from tests.laws.cases import ALONE, CASES, declaring
-from tests.laws.harness import draw
-from tests.laws.masks import Setting, settings_of
+from tests.laws.settings import settings_of
 
 
 def assert_the_past_stays(drawn, later, names):

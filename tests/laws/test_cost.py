@@ -14,9 +14,9 @@ import pytest
 from attention.analysis.growth import exponent
 from attention.analysis.memory import temporary_bytes
 from attention.analysis.multiply_adds import multiply_adds
+from attention.testing.draw import draw
 from tests.laws.cases import CASES
-from tests.laws.harness import draw, run
-from tests.laws.masks import settings_of
+from tests.laws.settings import settings_of
 
 TOLERANCE = 0.1  # edges: a window's first block is cheaper than the others
 TRACED = 1024, 16384
@@ -26,7 +26,7 @@ def forward_and_grad(drawn):
     """Functions of the inputs, the mask and the variables."""
 
     def out(inputs, mask, variables):
-        return run(drawn.case, drawn.sizes, variables, inputs, mask)
+        return drawn.case.apply(drawn.sizes, variables, inputs, mask)
 
     return {
         "forward": out,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from attention.masks import Causal
+from attention.testing.case import qkv
+from attention.testing.draw import assert_close, draw
 from tests.laws.cases import CASES, declaring
-from tests.laws.harness import assert_close, draw, layer_of, qkv
-from tests.laws.masks import settings_of
+from tests.laws.settings import settings_of
 
 TOLERANCE = 1e-5
 ROOM = 9  # positions of the cache, more than are used
@@ -21,7 +22,7 @@ CACHED = declaring(CASES, decoding="cached")
 def start(drawn, batch, room=ROOM):
     case, sizes, dtype = drawn.case, drawn.sizes, jnp.float32
     if case.module is not None:
-        layer = layer_of(case, sizes, dtype)
+        layer = case.layer(sizes, dtype)
         return layer.apply(drawn.variables, batch, room, sizes.model_size, method="start")
     return case.attend.init_cache(
         drawn.variables["params"], drawn.variables["state"], sizes, batch, room, dtype
@@ -38,7 +39,7 @@ def extend(case, sizes):
         return case.attend.extend(params, state, cache, *qkv(inputs), mask, bias=bias, x_BTM=x_BTM)
 
     def within(variables, cache, inputs, pos_BQ, mask, bias):
-        layer = layer_of(case, sizes, jnp.float32)
+        layer = case.layer(sizes, jnp.float32)
         return layer.apply(variables, cache, inputs["x"], pos_BQ, mask, method="extend")
 
     return jax.jit(alone if case.module is None else within)

@@ -13,10 +13,11 @@ import pytest
 from attention import Transformer
 from attention.lab.training import optimiser, schedules
 from attention.lab.training.step import create_state, make_train_step
+from attention.testing.draw import draw, numbers
+from attention.testing.masks import Setting
 from attention.variants import Softmax
 from tests.laws.cases import DROPPING
-from tests.laws.harness import draw, numbers, run
-from tests.laws.masks import Setting, places_of
+from tests.laws.settings import places_of
 
 ALONE = [case for case in DROPPING if case.module is None]
 
@@ -71,7 +72,7 @@ def test_the_gradient_drops_what_the_forward_pass_dropped(case):
 
     def out(v):
         inputs = drawn.inputs | {"v": v}
-        return run(case, drawn.sizes, drawn.variables, inputs, drawn.mask, drawn.bias, rng)
+        return case.apply(drawn.sizes, drawn.variables, inputs, drawn.mask, drawn.bias, rng)
 
     # Linear in v: the gradient of any weighing of outputs is that weighing of the same matrix.
     v = drawn.inputs["v"]

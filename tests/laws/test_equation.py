@@ -6,17 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 
+from attention.testing.draw import assert_close, draw
 from tests.laws.cases import ALONE, CASES, declaring
-from tests.laws.harness import (
-    assert_close,
-    draw,
-    few,
-    lengths_of,
-    run,
-    seeds,
-    sizes_of,
-)
-from tests.laws.masks import places_of, settings_of
+from tests.laws.harness import few, lengths_of, seeds, sizes_of
+from tests.laws.settings import places_of, settings_of
 
 FLOAT32, BFLOAT16 = 5e-6, 2e-2
 STEP = 1e-6
@@ -90,7 +83,7 @@ def test_gradients(setting):
         def out(inputs, params, array):
             bias = drawn.bias if array is None else array
             variables = drawn.variables | {"params": params}
-            return run(drawn.case, drawn.sizes, variables, inputs, drawn.mask, bias)
+            return drawn.case.apply(drawn.sizes, variables, inputs, drawn.mask, bias)
 
         @jax.jit
         def value_and_grads(*arguments):

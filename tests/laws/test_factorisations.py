@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from attention.protocols import Attention
+from attention.testing.case import qkv
+from attention.testing.draw import draw
+from attention.testing.masks import Setting
 from tests.laws.cases import ALONE, CASES
-from tests.laws.harness import draw, initialised, qkv, run
-from tests.laws.masks import Setting
 
 FACTORISATIONS = {"geqrf", "householder_product", "qr", "lu", "cholesky", "eigh", "svd"}
 
@@ -34,10 +35,10 @@ def test_factorisations_are_found_in_loops():
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_no_batch_is_factored(case):
     sizes = case.sizes[0]
-    traced = [jax.make_jaxpr(lambda: initialised(case, sizes))()]
+    traced = [jax.make_jaxpr(lambda: case.init(sizes))()]
     drawn = draw(Setting(case, case.places[0], case.padded), abstract=True)
     traced.append(
-        jax.make_jaxpr(lambda *own: run(case, sizes, *own, drawn.mask, drawn.bias))(
+        jax.make_jaxpr(lambda *own: case.apply(sizes, *own, drawn.mask, drawn.bias))(
             drawn.variables, drawn.inputs
         )
     )

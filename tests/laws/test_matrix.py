@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 
 from attention.analysis.matrices import effective_matrix
+from attention.testing.case import qkv
+from attention.testing.draw import assert_close, draw
 from tests.laws.cases import ALONE
-from tests.laws.harness import assert_close, draw, few, qkv, seeds
-from tests.laws.masks import places_of, settings_of
+from tests.laws.harness import few, seeds
+from tests.laws.settings import places_of, settings_of
 
 
 @functools.cache

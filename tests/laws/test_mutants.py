@@ -19,9 +19,10 @@ import pytest
 
 from attention.masks import FULL
 from attention.randomness import mixed
+from attention.testing import draw
+from attention.testing.masks import Setting
 from attention.variants import Softmax
 from tests.laws import (
-    harness,
     test_causality,
     test_decoding,
     test_dropout,
@@ -30,7 +31,6 @@ from tests.laws import (
     test_padding,
 )
 from tests.laws.cases import Case, SmallTiles, alibi
-from tests.laws.masks import Setting
 from tests.reference.attention import softmax_attention
 
 CASE = Case("mutant", SmallTiles(), softmax_attention, lengths=(37, 1, 50))
@@ -194,8 +194,8 @@ MUTANTS = [
 def forget_traces():
     """Nothing that was traced from other code is used again."""
     for cache in (
-        harness.compiled,
-        harness.compiled_grad,
+        draw.compiled,
+        draw.compiled_grad,
         test_decoding.extend,
         test_matrix.matrix_of,
     ):

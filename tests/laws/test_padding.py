@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from attention.masks import Array, Edges, Lengths, Valid
+from attention.testing.draw import KEYS, SPOILT, assert_close, draw, numbers
 from attention.variants import Softmax
 from tests.laws.cases import ALONE, CASES, IN_MULTI_HEAD
-from tests.laws.harness import KEYS, SPOILT, assert_close, draw, numbers
-from tests.laws.masks import settings_of
+from tests.laws.settings import settings_of
 
 # Within a MultiHead, which zeroes padding wherever it stands, gaps are tried with softmax alone.
 WITHIN = [

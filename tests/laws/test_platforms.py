@@ -4,8 +4,9 @@ import jax
 import pytest
 from jax import export
 
+from attention.testing.draw import draw
+from attention.testing.masks import somewhere
 from tests.laws.cases import CASES
-from tests.laws.harness import draw, somewhere
 from tests.laws.test_cost import arguments, forward_and_grad, grown
 
 

@@ -13,9 +13,10 @@ from attention.kernels import attend_by_softmax
 from attention.kernels import softmax_attention as softmax_kernel
 from attention.masks import Causal, Window
 from attention.protocols import Attention, Capabilities
+from attention.testing.case import qkv
+from attention.testing.draw import draw
+from attention.testing.masks import Setting
 from tests.laws.cases import CASES, Case
-from tests.laws.harness import draw, layer_of, qkv
-from tests.laws.masks import Setting
 from tests.reference.attention import softmax_attention
 
 NOTHING = Capabilities()
@@ -63,7 +64,7 @@ def bias(case):
 def decoding(case):
     drawn = draw(Setting(case, "encoder", "lengths"))
     if case.module is not None:
-        layer = layer_of(case, drawn.sizes, jnp.float32)
+        layer = case.layer(drawn.sizes, jnp.float32)
         layer.apply(drawn.variables, 2, 8, drawn.sizes.model_size, method="start")
     else:
         params, state = drawn.variables["params"], drawn.variables["state"]

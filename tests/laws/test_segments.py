@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from attention.masks import Causal, Segments
+from attention.testing.draw import assert_close, draw
+from attention.testing.masks import Setting
 from tests.laws.cases import ALONE, declaring
-from tests.laws.harness import assert_close, draw
-from tests.laws.masks import Setting
 
 PACKED = [case for case in declaring(ALONE, segments=True) if case.bias is None]
 FIRST, SECOND = 4, 3  # tokens of the two sequences of a row

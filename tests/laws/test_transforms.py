@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention.testing.draw import assert_close, draw, weighted_sum
+from attention.testing.masks import somewhere
 from tests.laws.cases import CASES, DROPPING
-from tests.laws.harness import assert_close, draw, run, somewhere, weighted_sum
 
 TOLERANCE = 1e-5
 
@@ -31,8 +32,8 @@ def out_and_grads(drawn, attention):
 
 
 def plain(drawn):
-    return lambda inputs, mask: run(
-        drawn.case, drawn.sizes, drawn.variables, inputs, mask, drawn.bias
+    return lambda inputs, mask: drawn.case.apply(
+        drawn.sizes, drawn.variables, inputs, mask, drawn.bias
     )
 
 

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from attention.testing.draw import draw
+from attention.testing.masks import somewhere
 from tests.laws.cases import CASES
-from tests.laws.harness import draw, somewhere
 
 MOST = 1e4  # of a gradient where all that is drawn is about 1
 

@@ -12,8 +12,8 @@ from attention.analysis.matrices import effective_matrix
 from attention.positions import Rotary
 from attention.protocols import WithAxes
 from attention.shapes import Sizes
+from attention.testing.draw import numbers
 from attention.variants import Local, Longformer
-from tests.laws.harness import numbers
 
 RANDOM = np.random.default_rng(0)
 

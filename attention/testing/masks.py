@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from attention.masks import (
     And,
@@ -20,7 +19,7 @@ from attention.masks import (
     Window,
     as_mask,
 )
-from tests.laws.cases import Case
+from attention.testing.case import Case
 
 
 class Shape(NamedTuple):
@@ -111,22 +110,21 @@ class Setting(NamedTuple):
     place: str
     mask: str
 
+    def __str__(self) -> str:
+        return f"{self.case}-{self.place}-{self.mask}"
 
-def settings_of(cases: list[Case], kinds: tuple[str, ...] = tuple(MAKERS)) -> list[Any]:
-    """Every case in each of its places under each kind of mask that it takes."""
+
+def settings_of(case: Case, kinds: tuple[str, ...] = tuple(MAKERS)) -> list[Setting]:
+    """A case in each of its places under each kind of mask that it takes."""
     return [
-        pytest.param(Setting(case, place, kind), id=f"{case}-{place}-{kind}")
-        for case in cases
+        Setting(case, place, kind)
         for place in case.places
         for kind in case.masks
         if kind in kinds and not (place == "cross" and kind == "window")
     ]
 
 
-def places_of(cases: list[Case]) -> list[Any]:
-    """Every case in each of its places, under the freest mask that it takes."""
-    return [
-        pytest.param(Setting(case, place, case.masks[-1]), id=f"{case}-{place}")
-        for case in cases
-        for place in case.places
-    ]
+def somewhere(case: Case) -> Setting:
+    """The case in one of its places, a decoder where it may be, with padding at the end."""
+    place = "decoder" if "decoder" in case.places else case.places[0]
+    return Setting(case, place, case.padded)

@@ -1,0 +1,176 @@
+"""Runs a case on inputs that are drawn."""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.shapes import Sizes, Tree
+from attention.testing.case import Case, Inputs
+from attention.testing.masks import Setting, Shape, make_mask, see_of, with_loops
+
+# On which side each input stands, and what padding is filled with to see whether it leaks.
+QUERIES, KEYS = ("q", "x"), ("k", "v", "memory")
+SPOILT = {"q": jnp.nan, "k": jnp.nan, "v": 1e30, "x": jnp.nan, "memory": 1e30}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All that a case is run on.
+
+    ``inputs`` are what attention is differentiated by: q, k, v (and x) of an attention alone, of
+    which shared projections leave out k, or k and v; x and memory within a MultiHead.
+    """
+
+    case: Case
+    sizes: Sizes
+    shape: Shape
+    variables: Tree
+    inputs: Inputs
+    mask: Any = None
+    bias: Any = None
+
+    @property
+    def see_BHQK(self) -> np.ndarray:
+        """What the mask shows."""
+        return see_of(with_loops(self.mask) if self.case.loops else self.mask, self.shape)
+
+    @property
+    def seen_BHQK(self) -> np.ndarray:
+        """What the mask and the attention's own pattern show."""
+        pattern = self.case.pattern
+        if callable(pattern):
+            pattern = pattern(self.see_BHQK)
+        return self.see_BHQK & see_of(pattern, self.shape)
+
+    def out(self, rng: jax.Array | None = None, **changes: Any) -> jax.Array:
+        """What the case returns, [B, Q, ...]; compiled once for all inputs of a shape."""
+        drawn = replace(self, **changes)
+        function = compiled(drawn.case, drawn.sizes)
+        return function(drawn.variables, drawn.inputs, drawn.mask, drawn.bias, rng)
+
+    def out_and_grads(self, **changes: Any) -> tuple[jax.Array, Inputs]:
+        """The output, and the gradients by the inputs of its weighted sum."""
+        return self.all_grads(**changes)[:2]
+
+    def grads_of_params(self, **changes: Any) -> Tree:
+        """The gradients of the same by the parameters."""
+        return self.all_grads(**changes)[2]
+
+    def all_grads(self, **changes: Any) -> tuple[jax.Array, Inputs, Tree]:
+        drawn = replace(self, **changes)
+        function = compiled_grad(drawn.case, drawn.sizes)
+        return function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias)
+
+    def expected(self) -> np.ndarray:
+        """What the paper says, in float64."""
+        bias = self.bias
+        if hasattr(bias, "dense"):
+            bias = bias.dense(self.shape.q_len, self.shape.k_len)
+        return self.case.expected(self.variables, self.inputs, self.see_BHQK, bias)
+
+
+@functools.cache
+def compiled(case: Case, sizes: Sizes) -> Callable:
+    return jax.jit(functools.partial(case.apply, sizes))
+
+
+@functools.cache
+def compiled_grad(case: Case, sizes: Sizes) -> Callable:
+    def loss(inputs, params, variables, mask, bias):
+        out = case.apply(sizes, variables | {"params": params}, inputs, mask, bias)
+        return weighted_sum(out), out
+
+    grad = jax.grad(loss, argnums=(0, 1), has_aux=True)
+
+    @jax.jit
+    def out_and_grads(inputs, variables, mask, bias):
+        grads, out = grad(inputs, variables["params"], variables, mask, bias)
+        return out, *grads
+
+    return out_and_grads
+
+
+def weighted_sum(out: jax.Array) -> jax.Array:
+    """What the laws differentiate: each feature of [B, Q, ...] has a weight of its own."""
+    weight = 1.0 + jnp.arange(out[0, 0].size, dtype=out.dtype).reshape(out.shape[2:]) / 8
+    return (out * weight[None, None]).sum(dtype=jnp.promote_types(out.dtype, "float32"))
+
+
+def draw(
+    setting: Setting,
+    seed: int = 0,
+    *,
+    sizes: Sizes | None = None,
+    batch: int = 2,
+    q_len: int | None = None,
+    k_len: int | None = None,
+    dtype: Any = "float32",
+    bias: bool = False,
+    abstract: bool = False,
+) -> Drawn:
+    """Inputs, variables, a mask and (where the case has one, or it is asked for) a bias.
+
+    Where nothing will be run, ``abstract`` gives the variables' shapes alone: of an attention made
+    for long sequences they may be large.
+    """
+    case, place, kind = setting
+    random = np.random.default_rng(zlib.crc32(f"{place} {kind} {seed}".encode()))
+    sizes = sizes or case.sizes[0]
+    q_len = q_len or case.lengths[0]
+    k_len = (k_len or q_len) if place == "cross" else q_len
+    heads = sizes.heads * case.groups
+    shape = Shape(batch, heads, q_len, k_len, one=place != "cross")
+
+    def normal(*axes: int) -> jax.Array:
+        return jnp.asarray(random.normal(size=axes).astype(jnp.dtype(dtype)))
+
+    inputs = case.draw(normal, sizes, batch, q_len, None if shape.one else k_len)
+    variables = (
+        jax.eval_shape(lambda: case.init(sizes)) if abstract else variables_of(case, sizes, dtype)
+    )
+    drawn_bias = None
+    if case.bias is not None:
+        drawn_bias = case.bias(random, heads, q_len, k_len)
+    elif bias:
+        drawn_bias = normal(1, heads, q_len, k_len)
+    return Drawn(
+        case=case,
+        sizes=sizes,
+        shape=shape,
+        variables=variables,
+        inputs=inputs,
+        mask=make_mask(kind, place, random, shape),
+        bias=drawn_bias,
+    )
+
+
+@functools.cache
+def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
+    """Parameters and state; drawn once."""
+    variables = case.noisy(sizes)
+    return to_float64(variables) if jnp.dtype(dtype) == "float64" else variables
+
+
+def to_float64(tree: Tree) -> Tree:
+    return jax.tree.map(
+        lambda x: x.astype("float64") if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+    )
+
+
+def numbers(x: Any) -> np.ndarray:
+    """As float64, so that NumPy compares any dtype."""
+    return np.asarray(x).astype(np.float64)
+
+
+def assert_close(ours: Any, theirs: Any, tolerance: float) -> None:
+    np.testing.assert_allclose(
+        numbers(ours), np.asarray(theirs, np.float64), atol=tolerance, rtol=tolerance
+    )
