@@ -13,10 +13,10 @@ import pytest
 
 from attention.lab.data.sources.grammar import SPLITS, count_pairs, sample_pairs
 from attention.lab.data.sources.grammar.derivations import Grammar
-from attention.lab.data.sources.grammar.nouns import ADJECTIVES, NOUNS
+from attention.lab.data.sources.grammar.english_chinese import rules
 from attention.lab.data.sources.grammar.rules import Rule, Slot
-from attention.lab.data.sources.grammar.splits import grammar, rules, split_of
-from attention.lab.data.sources.grammar.verbs import VERBS
+from attention.lab.data.sources.grammar.splits import grammar, split_of
+from attention.lab.data.sources.grammar.words import ADJECTIVES, NOUNS, VERBS
 
 
 @functools.cache
@@ -209,12 +209,12 @@ def test_each_test_sentence_holds_a_kept_combination():
 
 def test_kept_pairs_of_words_stand_together_in_the_test_text_only():
     """Read the text itself: an adjective before its noun, a verb before its object."""
-    adjectives = "|".join(a.plain for a in ADJECTIVES)
+    adjectives = "|".join(a["plain"] for a in ADJECTIVES)
     determiners = r"(?:(?:the|an?|this|that|these|those|my|two|three|four|many|some) )+"
-    by_form = {form: n.one for n in NOUNS for form in (n.one, n.many)}
+    by_form = {form: n["one"] for n in NOUNS for form in (n["one"], n["many"])}
     noun = "|".join(by_form)
     described = re.compile(rf"\b({adjectives}) ({noun})\b")
-    forms = {form: v.base for v in VERBS for form in (v.s, v.base, v.past, v.ing)}
+    forms = {form: v["base"] for v in VERBS for form in (v["s"], v["base"], v["past"], v["ing"])}
     done = re.compile(rf"\b({'|'.join(forms)}) {determiners}(?:(?:{adjectives}) )?({noun})\b")
 
     def kept(sentences, split):
@@ -259,8 +259,8 @@ def test_english_is_written_as_usual():
 
 def test_english_verbs_agree():
     text = "\n".join(drawn("train").source)
-    one = "|".join(n.one for n in NOUNS)
-    many = "|".join(n.many for n in NOUNS)
+    one = "|".join(n["one"] for n in NOUNS)
+    many = "|".join(n["many"] for n in NOUNS)
     start_one, start_many = rf"^(The|This|An?) ({one})", rf"^(The|These|\w+ \w+) ({many})"
     assert len(re.findall(rf"{start_one} (is|was|has|likes|wants)\b", text, re.M)) > 50
     assert len(re.findall(rf"{start_many} (are|were|have|like|want)\b", text, re.M)) > 50
@@ -277,11 +277,11 @@ def test_chinese_is_written_as_usual():
 
 
 def test_nouns_take_their_measure_words():
-    measures = "".join({n.measure for n in NOUNS})
-    nouns = "|".join(sorted((n.zh for n in NOUNS), key=len, reverse=True))
+    measures = "".join({n["measure"] for n in NOUNS})
+    nouns = "|".join(sorted((n["zh"] for n in NOUNS), key=len, reverse=True))
     text = "\n".join(drawn("train").target)
     counted = re.findall(rf"[一两三四五六七八九十这那哪]([{measures}])({nouns})", text)
-    assert set(counted) == {(n.measure, n.zh) for n in NOUNS}
+    assert set(counted) == {(n["measure"], n["zh"]) for n in NOUNS}
     by_hand = (
         "本书 份报纸 封信 只猫 匹马 头牛 张桌子 把椅子 件衬衫 条裙子 辆汽车 台电脑 位老师 个男孩"
     )

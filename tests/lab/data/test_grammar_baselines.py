@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from attention.lab.data.sources.grammar import sample_pairs
-from attention.lab.data.sources.grammar.nouns import NOUNS, PLACES
-from attention.lab.data.sources.grammar.splits import rules
-from attention.lab.data.sources.grammar.verbs import ACTIVITIES, STATES, VERBS
+from attention.lab.data.sources.grammar.english_chinese import rules
+from attention.lab.data.sources.grammar.words import ACTIVITIES, NOUNS, PLACES, VERBS
 
 sacrebleu = pytest.importorskip("sacrebleu")
 
@@ -46,14 +45,14 @@ def word_by_word():
         if "{" not in rule.english and " " not in rule.english:
             best.setdefault(rule.english.lower(), rule.chinese)
     for place in PLACES:
-        best[place.where.split()[-1]] = place.zh_where.removeprefix("在")
+        best[place["where"].split()[-1]] = place["zh_where"].removeprefix("在")
     for noun in NOUNS:
-        people = "们" if noun.sort == "person" else ""
-        best |= {noun.one: noun.zh, noun.many: noun.zh + people}
-    for verb in [*VERBS, *STATES, *ACTIVITIES]:
-        for form in (verb.ing, verb.base, verb.s, getattr(verb, "participle", "")):
-            best[form.split(" ")[0]] = verb.zh
-        best[verb.past.split()[0]] = f"{verb.zh}了"
+        people = "们" if noun["sort"] == "person" else ""
+        best |= {noun["one"]: noun["zh"], noun["many"]: noun["zh"] + people}
+    for verb in [*VERBS, *ACTIVITIES]:
+        for form in (verb["ing"], verb["base"], verb["s"], verb.get("participle", "")):
+            best[form.split(" ")[0]] = verb["zh"]
+        best[verb["past"].split()[0]] = verb["zh"] + "了"
     best |= dict(zip("0123456789", "〇一二三四五六七八九", strict=True))
     return best | dict(entry.split("=") for entry in FUNCTION_WORDS.split())
 

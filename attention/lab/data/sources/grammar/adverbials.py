@@ -1,13 +1,7 @@
 """Numbers, ages, prices, times and places, in English and Chinese."""
 
-from collections.abc import Iterable, Iterator
-
-from attention.lab.data.sources.grammar.nouns import PLACES
-from attention.lab.data.sources.grammar.patterns import make_rules, read_patterns, read_terminals
-from attention.lab.data.sources.grammar.rules import Rule, Slot
-
 # Chinese counts in ten thousands (万), English in thousands; a gap of zeros is read as one 零.
-_NUMBERS = read_patterns("""
+NUMBERS = """
 low price 1:  {ten}{digit}
               {ten}十{digit}
 low price 1:  {ten}0
@@ -50,9 +44,9 @@ duration 2:   {count} hours
               {count}个小时
 duration 1:   {tens} minutes
               {tens}分钟
-""")
+"""
 
-_TIMES = read_patterns("""
+TIMES = """
 past time 1:   yesterday
                昨天
 past time 2:   yesterday {part}
@@ -97,9 +91,21 @@ habit time 2:  every {part}
                每天{part}
 habit time 3:  every {weekday}
                每个{weekday}
-""")
+"""
 
-_TERMINALS = {
+# For each place, and for each to which one goes.
+PLACES = """
+place <sort> 1: <where>
+                <zh_where>
+location 1:     <where>
+                <spot>
+"""
+DESTINATIONS = """
+destination <sort> 1: <name>
+                      <zh>
+"""
+
+TERMINALS = {
     "count": "two 两, three 三, four 四, five 五, six 六, seven 七, eight 八, nine 九, ten 十",
     "digit": "1 一, 2 二, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
     "ten": "2 二, 3 三, 4 四, 5 五, 6 六, 7 七, 8 八, 9 九",
@@ -122,21 +128,3 @@ _TERMINALS = {
     "in the box 箱子里, next to the lamp 灯旁边, in front of the desk 书桌前面, "
     "behind the sofa 沙发后面",
 }
-
-
-def adverbial_rules() -> Iterator[Rule]:
-    """Yield the rules of numbers, times and places."""
-    for symbol, pairs in _TERMINALS.items():
-        yield from read_terminals(symbol, pairs)
-    for pattern in _NUMBERS + _TIMES:
-        yield from make_rules(pattern)
-    for place in PLACES:
-        yield Rule(f"place {place.sort}", place.where, place.zh_where, place.where)
-        yield Rule("location", place.where, place.zh_where.removeprefix("在"), place.where)
-        if place.name:
-            yield Rule(f"destination {place.sort}", place.name, place.zh, place.where)
-
-
-def place_slot(kind: str, sorts: Iterable[str]) -> Slot:
-    """Return the slot of a place ("place", "destination") of one of the sorts."""
-    return Slot(tuple(f"{kind} {sort}" for sort in sorts), "place")

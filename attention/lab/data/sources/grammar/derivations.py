@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,11 +52,12 @@ class Grammar:
     """
 
     def __init__(self, rules: Iterable[Rule], allowed: Callable[[Combination], bool]) -> None:
-        self._rules: dict[str, list[Rule]] = {}
+        self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
         for rule in rules:
-            self._rules.setdefault(rule.symbol, []).append(rule)
+            self._rules[rule.symbol].append(rule)
         self._allowed = allowed
-        self._options: dict[tuple[tuple[str, ...], bool], _Options] = {}
+        self._compile = functools.cache(self._compile_rule)
+        self._options = functools.cache(self._options_of)
 
     def derive(self, symbol: str, draw: Callable[[], float]) -> Phrase:
         """Draw one derivation.
@@ -96,7 +97,7 @@ class Grammar:
                 combinations,
             )
 
-        return expand(self._compile((symbol,)))
+        return expand(self._options((symbol,)))
 
     def count(self, symbol: str) -> int:
         """Return how many derivations there are from `symbol`."""
@@ -111,7 +112,7 @@ class Grammar:
                 )
             return totals
 
-        return by_word(self._compile((symbol,))).total()
+        return by_word(self._options((symbol,))).total()
 
     def _words(self, word: str, fillers: _Options, slot: Slot) -> set[str]:
         """Return the words of those fillers that may stand in a slot."""
@@ -119,28 +120,16 @@ class Grammar:
         pairs = ((other, slot.combination(word, other)) for other in words)
         return {other for other, pair in pairs if pair is None or self._allowed(pair)}
 
-    def _compile(self, symbols: tuple[str, ...], optional: bool = False) -> _Options:
-        key = symbols, optional
-        if key not in self._options:
-            self._options[key] = self._compile_anew(symbols, optional)
-        return self._options[key]
-
-    def _compile_anew(self, symbols: tuple[str, ...], optional: bool) -> _Options:
+    def _options_of(self, symbols: tuple[str, ...], optional: bool = False) -> _Options:
         if optional:
-            full = self._compile(symbols)
+            full = self._options(symbols)
             twice_in_three = full.weighted * 2 + (_NOTHING,) * len(full.weighted)
             return _Options((*full.rules, _NOTHING), twice_in_three)
         # A kind of phrase may be missing for some sorts (single things have no plural).
-        known = [symbol for symbol in symbols if symbol in self._rules]
+        known = [rule for symbol in symbols for rule in self._rules.get(symbol, ())]
         if not known:
             raise ValueError(f"no rule rewrites {' or '.join(map(repr, symbols))}")
-        if len(symbols) > 1:
-            parts = [self._compile((symbol,)) for symbol in known]
-            return _Options(
-                tuple(rule for part in parts for rule in part.rules),
-                tuple(rule for part in parts for rule in part.weighted),
-            )
-        rules = tuple(filter(self._complete, map(self._compile_rule, self._rules[symbols[0]])))
+        rules = tuple(filter(self._complete, map(self._compile, known)))
         return _Options(rules, tuple(rule for rule in rules for _ in range(rule.weight)))
 
     def _complete(self, rule: _Compiled) -> bool:
@@ -152,7 +141,7 @@ class Grammar:
         for name in names:
             plain = name.split(":")[0].removesuffix("?")
             slot = rule.slots.get(plain, Slot((plain,)))
-            slots.append((self._compile(slot.symbols, name.endswith("?")), slot))
+            slots.append((self._options(slot.symbols, name.endswith("?")), slot))
         return _Compiled(
             english=SLOT.sub("%s", rule.english),
             chinese=SLOT.sub("%s", rule.chinese),

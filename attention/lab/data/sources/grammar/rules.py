@@ -37,7 +37,7 @@ class Slot(NamedTuple):
         return word, self.relation, filler
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """`symbol -> < english , chinese >`.
 

@@ -4,15 +4,8 @@ What to watch for: Chinese compares before it names the quality, and puts reason
 time clauses first.
 """
 
-from collections.abc import Iterator
-
-from attention.lab.data.sources.grammar.noun_phrases import AGENT, PEOPLE, noun_slot
-from attention.lab.data.sources.grammar.nouns import ADJECTIVES, NOUNS, Adjective
-from attention.lab.data.sources.grammar.patterns import make_rules, read_patterns, read_terminals
-from attention.lab.data.sources.grammar.rules import Rule
-
 # What an adjective says of its noun; comparisons stay within a sort.
-_PREDICATES = read_patterns("""
+PREDICATES = """
 quality 4:  {told thing} [is|are] very <plain>
             {told thing}非常<zh>
 quality 3:  {told thing} [is|are] <comparative> than {sure other}
@@ -31,18 +24,18 @@ quality 1:  {sure thing} [is|are] much <comparative> than {sure other}
             {sure thing}比{sure other}<zh>得多
 quality 2:  {sure thing} [is|are] not as <plain> as {sure other}
             {sure thing}没有{sure other}<zh>
-""")
+"""
 
-_COLOURS = read_patterns("""
+COLOURS = """
 quality 4:  {told thing} [is|are] <plain>
             {told thing}是<zh_attribute>
 quality 2:  {sure thing} [is|are] <plain>
             {sure thing}是<zh_attribute>
 question 1: [is|are] {sure thing} <plain>
             {sure thing}是<zh_attribute>吗
-""")
+"""
 
-_COMPLEX = read_patterns("""
+COMPLEX = """
 brief 2:        {event}
                 {event}
 brief 1:        {non-event}
@@ -81,9 +74,9 @@ complex 1:      {plain agent} [thinks|think] that {report}
                 {plain agent}觉得{report}
 complex 1:      {event}, but {non-event}
                 {event}，但是{non-event}
-""")
+"""
 
-_SENTENCES = read_patterns("""
+SENTENCES = """
 sentence 9: {past}.
             {past}。
 sentence 3: {present}.
@@ -104,9 +97,9 @@ sentence 1: {request}.
             {request}。
 sentence 5: {complex}.
             {complex}。
-""")
+"""
 
-_TERMINALS = {
+TERMINALS = {
     "weather": "it was raining 下雨, it was snowing 下雪, it was very cold 天气很冷, "
     "it was very hot 天气很热, it was late 时间不早了",
     "weather tomorrow": "it rains tomorrow 明天下雨, it snows tomorrow 明天下雪, "
@@ -116,29 +109,3 @@ _TERMINALS = {
     "arrived": "arrived 到, came back 回来, came in 进来, called 打电话来",
     "left": "left 离开, came back 回来, went home 回家, fell asleep 睡着",
 }
-
-
-def sentence_rules() -> Iterator[Rule]:
-    """Yield the rules of sentences; derivations start from the symbol "sentence"."""
-    for symbol, pairs in _TERMINALS.items():
-        yield from read_terminals(symbol, pairs)
-    for noun in NOUNS:
-        if noun.measure == "位":  # a profession: he or she
-            yield Rule("profession", f"the {noun.one}", noun.zh, noun.one)
-    for adjective in ADJECTIVES:
-        yield from _predicate_rules(adjective)
-    sorts = dict.fromkeys(noun.sort for noun in NOUNS if noun.sort != "person")
-    frame = {"agent": AGENT, "partner": noun_slot(PEOPLE), "thing": noun_slot(sorts)}
-    for pattern in _COMPLEX + _SENTENCES:
-        yield from make_rules(pattern, frame=frame)
-
-
-def _predicate_rules(adjective: Adjective) -> Iterator[Rule]:
-    patterns = _PREDICATES if adjective.comparative else _COLOURS
-    for sort in adjective.sorts.split(","):
-        nouns = noun_slot(PEOPLE if sort == "person" else (sort,), "adjective-of")
-        frame = {"thing": nouns, "other": nouns}
-        for pattern in patterns:
-            yield from make_rules(
-                pattern, word=adjective.plain, forms=adjective._asdict(), frame=frame
-            )

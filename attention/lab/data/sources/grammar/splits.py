@@ -6,18 +6,14 @@ import re
 from functools import cache
 
 from attention.errors import DataError
-from attention.lab.data.sources.grammar.adverbials import adverbial_rules
-from attention.lab.data.sources.grammar.clauses import clause_rules
 from attention.lab.data.sources.grammar.derivations import Grammar
-from attention.lab.data.sources.grammar.noun_phrases import noun_phrase_rules
-from attention.lab.data.sources.grammar.partners import partner_rules
-from attention.lab.data.sources.grammar.rules import Combination, Rule
-from attention.lab.data.sources.grammar.sentences import sentence_rules
+from attention.lab.data.sources.grammar.english_chinese import rules
+from attention.lab.data.sources.grammar.rules import Combination
 from attention.lab.data.sources.pairs import Pairs
 
 SPLITS = ("train", "valid", "test")
 MOST_PAIRS = 10_000_000  # far below the number there are, so that drawing distinct ones is quick
-_SHARES = {"test": 10, "valid": 5}  # per cent of all combinations
+_TEST, _VALID = 10, 5  # per cent of all combinations
 _SPACE = re.compile(r" +(?=[ .,?])|^ +")
 _A = re.compile(r"\ba (?=(?!use)[aeiou]|hon|hour)")
 
@@ -31,18 +27,7 @@ def split_of(combination: Combination) -> str:
     """
     digest = hashlib.blake2b("|".join(combination).encode(), digest_size=8).digest()
     point = int.from_bytes(digest, "big") % 100
-    for split, share in _SHARES.items():
-        if point < share:
-            return split
-        point -= share
-    return "train"
-
-
-@cache
-def rules() -> tuple[Rule, ...]:
-    """Return all rules of the grammar; its start is the symbol "sentence"."""
-    parts = adverbial_rules, noun_phrase_rules, clause_rules, partner_rules, sentence_rules
-    return tuple(rule for part in parts for rule in part())
+    return "test" if point < _TEST else "valid" if point < _TEST + _VALID else "train"
 
 
 @cache

@@ -1,49 +1,15 @@
-"""The nouns of the grammar with what describes and counts them, and its places.
+"""The words of the grammar: nouns with what describes and counts them, places, verbs.
 
 Tables pair the two languages line by line; an underscore stands for a space inside a word, a hyphen
 for "none". The sorts of noun are selectional restrictions (Chomsky, 1965, chapter 2): adjectives
 and verbs name the sorts they go with, so that no table eats a doctor.
 """
 
-from typing import NamedTuple
+from attention.lab.data.sources.grammar.patterns import read_words
 
-from attention.lab.data.sources.grammar.patterns import read_rows
-
-
-class Noun(NamedTuple):
-    """A countable noun; `measure` is the Chinese word that counts it (两 本 书, two books)."""
-
-    sort: str
-    one: str
-    many: str
-    zh: str
-    measure: str
-
-
-class Adjective(NamedTuple):
-    """An adjective: predicate `zh` (很新), attribute `zh_attribute` (有趣的 before a noun)."""
-
-    plain: str
-    comparative: str
-    zh: str
-    zh_attribute: str
-    sorts: str
-
-
-class Place(NamedTuple):
-    """A place: where something happens (in the park, 在公园里) and where one goes (去公园)."""
-
-    sort: str
-    where: str
-    name: str
-    zh_where: str
-    zh: str
-
-
-# sort, singular, plural, Chinese, measure word
-NOUNS = [
-    Noun(*row)
-    for row in read_rows("""
+# A countable noun; `measure` is the Chinese word that counts it (两 本 书, two books).
+NOUNS = read_words("""
+sort one many zh measure
 person doctor doctors 医生 位
 person teacher teachers 老师 位
 person writer writers 作家 位
@@ -122,12 +88,20 @@ building tower towers 塔 座
 plant tree trees 树 棵
 plant flower flowers 花 朵
 """)
-]
 
-# plain, comparative, Chinese predicate, Chinese attribute, sorts
-ADJECTIVES = [
-    Adjective(*row)
-    for row in read_rows("""
+# They stand before a surname, and in Chinese behind it.
+TITLES = read_words("""
+title zh
+Mr. 先生
+Mrs. 太太
+Miss 小姐
+Professor 教授
+Dr. 博士
+""")
+
+# Predicate `zh` (很新), attribute `zh_attribute` (有趣的 before a noun).
+ADJECTIVES = read_words("""
+plain comparative zh zh_attribute sorts
 young younger 年轻 年轻的 person
 famous more_famous 有名 有名的 person,prose,building
 clever cleverer 聪明 聪明的 person,animal
@@ -151,12 +125,10 @@ fresh fresher 新鲜 新鲜的 food
 sweet sweeter 甜 很甜的 food
 heavy heavier 重 很重的 furniture,device
 """)
-]
 
-# sort, where, name, Chinese where, Chinese name
-PLACES = [
-    Place(*row)
-    for row in read_rows("""
+# Where something happens (in the park, 在公园里), and where one goes (去公园).
+PLACES = read_words("""
+sort where name zh_where zh
 study in_the_library the_library 在图书馆里 图书馆
 study in_the_classroom - 在教室里 -
 work in_the_office the_office 在办公室里 办公室
@@ -182,4 +154,49 @@ shop in_the_supermarket the_supermarket 在超市里 超市
 shop at_the_station the_station 在车站 车站
 shop at_the_airport the_airport 在机场 机场
 """)
-]
+
+# `done` is the Chinese verb with its result (卖 -> 卖掉). Uses: c completed, r in relative clauses,
+# g going on, m modal, h habit, e experience, p passive, s of a state (takes neither 了 nor 正在).
+VERBS = read_words("""
+s base past participle ing zh done uses objects places
+reads read read read reading 读 读完 cgmhepr print,prose study,rest
+writes write wrote written writing 写 写完 cgmhpr prose study,rest
+buys buy bought bought buying 买 买走 cgmhpr print,food,clothes,device,furniture,portable,dish shop
+sells sell sold sold selling 卖 卖掉 cgmhp print,food,clothes,device,furniture,portable,dish shop
+borrows borrow borrowed borrowed borrowing 借 借走 cmpr print,instrument,device study
+washes wash washed washed washing 洗 洗干净 cgmhpr clothes,dish home
+repairs repair repaired repaired repairing 修理 修好 cgmhepr vehicle,device,furniture shed
+cleans clean cleaned cleaned cleaning 擦 擦干净 cgmhp furniture,instrument home
+moves move moved moved moving 搬 搬走 cgmp furniture home
+draws draw drew drawn drawing 画 画完 cgmher animal,plant,building outside,rest
+eats eat ate eaten eating 吃 吃掉 cgmhp food home,rest
+feeds feed fed fed feeding 喂 - cgmhe animal rest
+looks_for look_for looked_for looked_for looking_for 找 - gm portable,trifle,animal outside,rest
+finds find found found finding 找到 找到 cmpr portable,trifle,animal outside,rest
+loses lose lost lost losing 弄丢 弄丢 cpr portable,trifle outside,shop
+sees see saw seen seeing 看见 看见 cepr person,animal,vehicle outside,rest
+meets meet met met meeting 遇见 - cer person outside,shop,study
+helps help helped helped helping 帮助 - cgmher person work,study
+praises praise praised praised praising 表扬 表扬 cgmhepr person work,study
+criticises criticise criticised criticised criticising 批评 批评 cgmhepr person work,study
+visits visit visited visited visiting 拜访 - cgmher person work
+breaks break broke broken breaking 打碎 打碎 cp dish home,shop
+uses use used used using 使用 - cgmer device study,home
+likes like liked liked liking 喜欢 - s person,animal,print,prose,clothes,vehicle,instrument -
+needs need needed needed needing 需要 - s device,furniture,portable,trifle,dish,vehicle -
+remembers remember remembered remembered remembering 记得 - s person,prose,building -
+trusts trust trusted trusted trusting 信任 - s person -
+""")
+
+# Intransitive verbs; `lasting` is the Chinese verb before a duration (跳舞 -> 跳了三天).
+ACTIVITIES = read_words("""
+s base past ing zh lasting places
+sleeps sleep slept sleeping 睡觉 睡 home,rest
+rests rest rested resting 休息 休息 home,rest,work
+works work worked working 工作 工作 work,study,shed
+studies study studied studying 学习 学习 study,home
+runs run ran running 跑步 跑 outside
+dances dance danced dancing 跳舞 跳 outside,home
+sings sing sang singing 唱歌 唱 outside,home
+waits wait waited waiting 等 等 shop,work,outside
+""")
