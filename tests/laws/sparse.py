@@ -18,7 +18,7 @@ def of_true_length(see_BHQK):
     """BigBird's pattern where this is what a mask shows."""
     seen_BK = see_BHQK.any(axis=(1, 2))
     lengths_B = np.where(seen_BK, np.arange(1, seen_BK.shape[1] + 1), 0).max(axis=1)
-    return BIGBIRD.pattern(lengths_B)
+    return BIGBIRD.pattern(1, lengths_B)
 
 
 def longformer(name, attend, windows, chosen, **options):

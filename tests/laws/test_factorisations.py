@@ -46,7 +46,7 @@ def test_no_batch_is_factored(case):
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in ALONE if type(case.attend).gather is not Attention.gather], ids=str
+    "case", [case for case in ALONE if type(case.attend)._gather is not Attention._gather], ids=str
 )
 def test_none_where_weights_are_shown(case):
     drawn = draw(Setting(case, case.places[0], case.padded), abstract=True)
