@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from attention.modules.attention.variables import AttentionVariables
 from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
+from attention.variants.mixers.fnet import FNet
 
 
 class TokenMixing(nn.Module):
@@ -30,8 +31,8 @@ class TokenMixing(nn.Module):
         (1, 5, 8)
     """
 
-    heads: int
-    mixer: TokenMixer
+    heads: int = 1
+    mixer: TokenMixer = FNet()
     dtype: Any = jnp.float32
 
     def setup(self) -> None:

@@ -3,135 +3,64 @@
 >>> from attention import LocalAttention
 >>> LocalAttention(heads=8, left=16).attention
 Local(left=16, right=64, dropout_rate=0.0, kernel='auto')
+
+Type checkers read named.pyi, which ``python -m tools.named_attentions`` makes of the same list.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from typing import Any, Protocol
-
-import jax.numpy as jnp
+from typing import Any
 
 from attention import variants
 from attention.modules.attention.multi_head import MultiHead
 from attention.modules.mixing import TokenMixing
-from attention.positions import Rotary
+from attention.protocols import TokenMixer
 
 
-class MultiHeadMaker(Protocol):
-    """Makes a MultiHead around one kind of attention."""
-
-    def __call__(
-        self,
-        heads: int,
-        *,
-        features: int | None = None,
-        rotary: Rotary | None = None,
-        dtype: Any = jnp.float32,
-        kv_heads: int | None = None,
-        name: str | None = None,
-        **parameters: Any,
-    ) -> MultiHead: ...
-
-
-class MixingMaker(Protocol):
-    """Makes a TokenMixing around one kind of mixer."""
-
-    def __call__(
-        self,
-        heads: int = 1,
-        *,
-        dtype: Any = jnp.float32,
-        name: str | None = None,
-        **parameters: Any,
-    ) -> TokenMixing: ...
-
-
-def named(variant: Any) -> MultiHeadMaker:
-    """A maker of ``MultiHead(heads, variant(...))``.
+def named(variant: Any) -> type:
+    """A subclass of ``MultiHead``, or of ``TokenMixing``, around one kind of attention.
 
     Args:
       variant: a class from ``attention.variants``.
 
     Returns:
-      A function of MultiHead's arguments and, by keyword, the variant's own.
+      A class whose arguments are the module's and, by keyword, the variant's fields.
     """
+    mixes = issubclass(variant, TokenMixer)
+    base, role, ending = (
+        (TokenMixing, "mixer", "Mixing") if mixes else (MultiHead, "attention", "Attention")
+    )
+    fields = {field.name for field in dataclasses.fields(variant)}
 
-    def make(
-        heads: int,
-        *,
-        features: int | None = None,
-        rotary: Rotary | None = None,
-        dtype: Any = jnp.float32,
-        kv_heads: int | None = None,
-        name: str | None = None,
-        **parameters: Any,
-    ) -> MultiHead:
-        attend = variant(**parameters)
-        return MultiHead(heads, attend, features, rotary, dtype, kv_heads, name=name)
+    class Named(base):
+        def __init__(self, *arguments: Any, **options: Any):
+            if role not in options:  # Flax gives it where it copies a module
+                own = {name: options.pop(name) for name in fields & options.keys()}
+                options[role] = variant(**own)
+            base.__init__(self, *arguments, **options)
 
-    return _described(make, variant, "Attention", "MultiHead")
-
-
-def named_mixing(variant: Any) -> MixingMaker:
-    """A maker of ``TokenMixing(heads, variant(...))``, as ``named``."""
-
-    def make(
-        heads: int = 1, *, dtype: Any = jnp.float32, name: str | None = None, **parameters: Any
-    ) -> TokenMixing:
-        return TokenMixing(heads, variant(**parameters), dtype, name=name)
-
-    return _described(make, variant, "Mixing", "TokenMixing")
-
-
-def _described(make: Any, variant: Any, ending: str, module: str) -> Any:
-    """The maker with a name, a docstring, and a signature that holds the variant's parameters."""
-    make.__name__ = make.__qualname__ = f"{variant.__name__}{ending}"
-    make.__doc__ = (
-        f"``{module}(heads, attention.variants.{variant.__name__}(...))``, a Flax module.\n\n"
+    Named.__name__ = base.__name__  # by which Linen names parameters
+    Named.__qualname__, Named.__module__ = f"{variant.__name__}{ending}", __name__
+    Named.__doc__ = (
+        f"``{base.__qualname__}(heads, {role}=attention.variants.{variant.__name__}(...))``.\n\n"
         f"{(inspect.getdoc(variant) or '').partition('>>>')[0].rstrip()}\n"
     )
-    shared = list(inspect.signature(make).parameters.values())[:-1]
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(variant).parameters.values()
-    ]
-    make.__signature__ = inspect.Signature([*shared, *own])
-    return make
+    Named.__signature__ = _signature(base, role, variant)
+    return Named
 
 
-AdditiveAttention = named(variants.Additive)
-AxialAttention = named(variants.Axial)
-BigBirdAttention = named(variants.BigBird)
-CompressedAttention = named(variants.Compressed)
-CosineAttention = named(variants.Cosine)
-DilatedAttention = named(variants.Dilated)
-EfficientAttention = named(variants.Efficient)
-FixedAttention = named(variants.Fixed)
-GlobalAttention = named(variants.Global)
-GraphAttention = named(variants.Graph)
-GridAttention = named(variants.Grid)
-LinearAttention = named(variants.Linear)
-LinformerAttention = named(variants.Linformer)
-LocalAttention = named(variants.Local)
-LocationAttention = named(variants.Location)
-LongformerAttention = named(variants.Longformer)
-MonotonicAttention = named(variants.Monotonic)
-PatternedAttention = named(variants.Patterned)
-PerHeadAttention = named(variants.PerHead)
-PerformerAttention = named(variants.Performer)
-RFAAttention = named(variants.RFA)
-ReLUAttention = named(variants.ReLU)
-ReformerAttention = named(variants.Reformer)
-RoutingAttention = named(variants.Routing)
-SinkhornAttention = named(variants.Sinkhorn)
-SoftmaxAttention = named(variants.Softmax)
-StridedAttention = named(variants.Strided)
-SynthesizerAttention = named(variants.Synthesizer)
-TemperedAttention = named(variants.Tempered)
+def _signature(base: type, role: str, variant: Any) -> inspect.Signature:
+    """The module's parameters but the variant, and the variant's; all but the heads by keyword."""
+    heads, *others = (
+        parameter
+        for name, parameter in inspect.signature(base).parameters.items()
+        if name not in (role, "parent")
+    )
+    others += inspect.signature(variant).parameters.values()
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in others]
+    return inspect.Signature([heads, *keywords])
 
-ConvMixing = named_mixing(variants.Conv)
-FNetMixing = named_mixing(variants.FNet)
-GRUMixing = named_mixing(variants.GRU)
-LSTMMixing = named_mixing(variants.LSTM)
-MixerMixing = named_mixing(variants.Mixer)
+
+globals().update((made.__qualname__, made) for made in map(named, variants.ALL))
