@@ -29,14 +29,9 @@ def mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), (DATA,), axis_types=(AxisType.Auto,), devices=there[:count])
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding of what every device holds whole."""
-    return NamedSharding(mesh, PartitionSpec())
-
-
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copies every leaf (arrays, typed keys) to every device of the mesh."""
-    return jax.device_put(tree, replicated(mesh))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_batch(
@@ -59,18 +54,10 @@ def shard_batch(
     multiple = len(mesh.local_devices) * accumulate
 
     def put(name: str, x_BX: np.ndarray) -> jax.Array:
-        x_BX = fill_rows(np.asarray(x_BX), multiple, -1 if name == "index_B" else 0)
+        filler = [(0, -len(x_BX) % multiple)] + [(0, 0)] * (np.ndim(x_BX) - 1)
+        x_BX = np.pad(x_BX, filler, constant_values=-1 if name == "index_B" else 0)
         if jax.process_count() == 1:
             return jax.device_put(x_BX, sharding)
         return jax.make_array_from_process_local_data(sharding, x_BX)
 
     return {name: put(name, x_BX) for name, x_BX in batch.items()}
-
-
-def fill_rows(x_BX: np.ndarray, multiple: int, value: int) -> np.ndarray:
-    """Appends rows of ``value`` up to a multiple of ``multiple``."""
-    missing = -x_BX.shape[0] % multiple
-    if not missing:
-        return x_BX
-    filler_BX = np.full((missing, *x_BX.shape[1:]), value, x_BX.dtype)
-    return np.concatenate([x_BX, filler_BX])

@@ -18,12 +18,6 @@ class EarlyStop:
     best: float | None = None
     since: int = 0
 
-    def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience must be at least 1 evaluation, got {self.patience}")
-        if self.metric_mode not in ("max", "min"):
-            raise ValueError(f"metric_mode must be 'max' or 'min', got {self.metric_mode!r}")
-
     @property
     def exhausted(self) -> bool:
         """Whether patience has run out."""

@@ -16,7 +16,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int, done: str = ""):
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}{done}; to go on: {same_command()}")
+        super().__init__(f"stopped by {name}{done}; to go on: {shlex.join(sys.orig_argv)}")
         self.code = 128 + number
 
 
@@ -67,8 +67,3 @@ def end_when_asked() -> None:
 
     for number in _ASKED:
         signal.signal(number, end)
-
-
-def same_command() -> str:
-    """What starts this process again, for a shell."""
-    return shlex.join(sys.orig_argv)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,6 @@ EvalHook = Callable[[int, TrainState], float | None]
 SaveHook = Callable[[int, TrainState, Any, float | None], None]
 
 
-class Batches(Protocol):
-    """An endless iterator of batches that knows where it stands."""
-
-    def __next__(self) -> Mapping[str, np.ndarray]: ...
-    def get_state(self) -> Any: ...
-    def set_state(self, state: Any) -> None: ...
-
-
 class Finished(NamedTuple):
     """How training ended: the state, its step, and "steps", "patience" or "stopped"."""
 
@@ -37,7 +29,7 @@ class Finished(NamedTuple):
 def train(
     state: TrainState,
     step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-    batches: Batches,
+    batches: Any,
     *,
     steps: int,
     put: Callable[[Mapping[str, np.ndarray]], Any] = lambda batch: batch,
@@ -61,7 +53,8 @@ def train(
     Args:
       state: where to start; consumed.
       step: from ``make_train_step``.
-      batches: the data.
+      batches: an endless iterator of batches, whose ``get_state`` says where it stands, and whose
+        ``set_state`` goes there.
       steps: the number of the last step.
       put: places a batch on the devices.
       position: what ``on_save`` was given, to resume from there: data and early stopping.
@@ -124,7 +117,7 @@ def _due(every: int, number: int, last: bool) -> bool:
 def _save(
     number: int,
     state: TrainState,
-    batches: Batches,
+    batches: Any,
     score: float | None,
     early_stop: EarlyStop,
     on_save: SaveHook,
@@ -134,13 +127,9 @@ def _save(
             f"the parameters or the optimiser's state are not finite at step {number}, which is"
             " not saved: lower train.learning_rate and resume from the last checkpoint"
         )
-    position = {
-        "batches": batches.get_state(),
-        "best": early_stop.best,
-        "since": early_stop.since,
-    }
+    where = {"batches": batches.get_state(), "best": early_stop.best, "since": early_stop.since}
     usable = score is not None and math.isfinite(score)
-    on_save(number, state, position, score if usable else None)
+    on_save(number, state, where, score if usable else None)
 
 
 @jax.jit

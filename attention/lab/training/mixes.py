@@ -6,22 +6,9 @@ in Mihaylova & Martins 2019, "Scheduled Sampling for Transformers", section 3.
 
 import dataclasses
 import math
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-
-
-class Mix(Protocol):
-    """From logits to what is read."""
-
-    def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
-        """Returns tokens_BT, int32, or weights_BTV that add up to one and have gradients."""
-        ...
-
-    def weights(self, logits_BTV: jax.Array) -> jax.Array:
-        """Returns what stands in a gradient for a token that was chosen: weights_BTV."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +16,14 @@ class Argmax:
     """The most probable token."""
 
     def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
-        """Returns tokens_BT."""
-        del rng
+        """Returns what is read: tokens_BT, int32, or weights_BTV that add up to one.
+
+        Weights have gradients.
+        """
         return jnp.argmax(logits_BTV, axis=-1)
 
     def weights(self, logits_BTV: jax.Array) -> jax.Array:
-        """Returns the softmax."""
+        """Returns what stands in a gradient for a token that was chosen: weights_BTV."""
         return jax.nn.softmax(logits_BTV, axis=-1)
 
 
@@ -48,13 +37,8 @@ class Soft:
 
     temperature: float = 1.0
 
-    def __post_init__(self) -> None:
-        if not 0.0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be a finite number > 0, got {self.temperature}")
-
     def choose(self, logits_BTV: jax.Array, *, rng: jax.Array) -> jax.Array:
         """Returns weights_BTV."""
-        del rng
         return self.weights(logits_BTV)
 
     def weights(self, logits_BTV: jax.Array) -> jax.Array:
@@ -102,17 +86,15 @@ class TopK(Soft):
 
     k: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 1:
-            raise ValueError(f"k of the top-k mean must be at least 1, got {self.k}")
-
     def weights(self, logits_BTV: jax.Array) -> jax.Array:
         """Returns the softmax of the k, and zeros."""
         top_BTK, at_BTK = jax.lax.top_k(logits_BTV, self.k)
         p_BTK = jax.nn.softmax(top_BTK / self.temperature, axis=-1)
         zero_BTV = jnp.zeros_like(logits_BTV)
         return jnp.put_along_axis(zero_BTV, at_BTK, p_BTK, axis=-1, inplace=False)
+
+
+Mix = Argmax | Soft
 
 
 def draw(rng: jax.Array, logits_BTV: jax.Array) -> jax.Array:

@@ -6,14 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from attention.lab.training.decays import (
-    Constant,
-    Decay,
-    Exponential,
-    InverseSigmoid,
-    Linear,
-    check_share,
-)
+from attention.lab.training.decays import Constant, Decay, Exponential, InverseSigmoid, Linear
 from attention.lab.training.mixes import Argmax, Gumbel, Mix, Sample, Soft, TopK
 
 __all__ = [
@@ -35,7 +28,6 @@ __all__ = [
 
 Predict = Callable[[jax.Array], jax.Array]
 Embed = Callable[[jax.Array], jax.Array]
-ARGMAX = Argmax()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +45,6 @@ class TeacherForcing:
         valid_BT: jax.Array,
     ) -> jax.Array:
         """Returns the embedded decoder input; see ``ScheduledSampling.decoder_input``."""
-        del predict, rng, step, valid_BT
         return embed(gold_BT)
 
 
@@ -70,13 +61,6 @@ class TokenNoise:
     rate: float
     vocab_size: int
     first_token: int = 4
-
-    def __post_init__(self) -> None:
-        check_share("rate", self.rate)
-        if not 0 <= self.first_token < self.vocab_size:
-            raise ValueError(
-                f"first_token must be in [0, vocab_size={self.vocab_size}), got {self.first_token}"
-            )
 
     def corrupt(self, gold_BT: jax.Array, *, rng: jax.Array, valid_BT: jax.Array) -> jax.Array:
         """Replaces tokens; the first column (bos) and padding stay as they are."""
@@ -97,7 +81,6 @@ class TokenNoise:
         valid_BT: jax.Array,
     ) -> jax.Array:
         """Returns the embedded decoder input; see ``ScheduledSampling.decoder_input``."""
-        del predict, step
         return embed(self.corrupt(gold_BT, rng=rng, valid_BT=valid_BT))
 
 
@@ -120,7 +103,7 @@ class ScheduledSampling:
     """
 
     decay: Decay
-    mix: Mix = ARGMAX
+    mix: Mix = Argmax()
     backprop: bool = False
     before: TokenNoise | None = None
 

@@ -1,6 +1,6 @@
 """Adam as the Transformer uses it, from optax's parts."""
 
-import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,8 +18,6 @@ class RateState(NamedTuple):
 def adam(
     schedule: optax.Schedule,
     *,
-    b1: float = 0.9,
-    b2: float = 0.98,
     eps: float = 1e-9,
     clip: float | None = None,
     weight_decay: float = 0.0,
@@ -28,8 +26,6 @@ def adam(
 
     Args:
       schedule: learning rate by the update's number, from 0.
-      b1: decay of the first moment.
-      b2: decay of the second moment.
       eps: added to the root of the second moment.
       clip: greatest global norm of the gradient; None for no clipping.
       weight_decay: decoupled, times the learning rate (Loshchilov & Hutter 2019); for matrices
@@ -37,23 +33,12 @@ def adam(
 
     Returns:
       An optax transformation whose state holds ``learning_rate``.
-
-    Raises:
-      ValueError: if a value is out of range.
     """
-    for name, value in (("b1", b1), ("b2", b2)):
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"{name} must be in [0, 1), got {value}")
-    if not 0.0 < eps < math.inf:
-        raise ValueError(f"eps must be a finite number > 0, got {eps}")
-    if clip is not None and not clip > 0.0:
-        raise ValueError(f"clip must be above 0, got {clip}; leave clipping out with None")
-    if not 0.0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay must be a finite number >= 0, got {weight_decay}")
     parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
-    parts.append(optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
+    parts.append(optax.scale_by_adam(b1=0.9, b2=0.98, eps=eps))
     if weight_decay:
-        parts.append(optax.add_decayed_weights(weight_decay, mask=_matrices))
+        matrices = partial(jax.tree.map, lambda p: p.ndim > 1)
+        parts.append(optax.add_decayed_weights(weight_decay, mask=matrices))
     return optax.chain(*parts, scale_by_schedule(schedule))
 
 
@@ -73,7 +58,3 @@ def scale_by_schedule(schedule: optax.Schedule) -> optax.GradientTransformation:
         return updates, RateState(state.made + 1, rate)
 
     return optax.GradientTransformation(init, update)
-
-
-def _matrices(params: optax.Params) -> optax.Params:
-    return jax.tree.map(lambda p: p.ndim > 1, params)

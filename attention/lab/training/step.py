@@ -71,10 +71,8 @@ def make_train_step(
       the optimiser keeps it.
 
     Raises:
-      ValueError: if accumulate is below 1 or does not divide the rows.
+      ValueError: if accumulate does not divide the rows.
     """
-    if accumulate < 1:
-        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         total, weight, grads, new_model_state = _summed(loss, state, batch, accumulate)
@@ -102,8 +100,13 @@ def make_train_step(
             rng=state.rng,
             skipped=jnp.where(finite, 0, state.skipped + 1),
         )
-        metrics = {"loss": total * scale, "weight": weight, "grad_norm": norm, "finite": finite}
-        metrics["skipped"] = new.skipped
+        metrics = {
+            "loss": total * scale,
+            "weight": weight,
+            "grad_norm": norm,
+            "finite": finite,
+            "skipped": new.skipped,
+        }
         rate = optax.tree.get(new.opt_state, "learning_rate", None)
         if rate is not None:
             metrics["learning_rate"] = rate

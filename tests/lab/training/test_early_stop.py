@@ -25,10 +25,3 @@ def test_without_patience_it_never_stops():
     for _ in range(100):
         stop.see(0.0)
     assert not stop.exhausted
-
-
-def test_out_of_range():
-    with pytest.raises(ValueError, match="patience must be at least 1 evaluation, got 0"):
-        EarlyStop(patience=0)
-    with pytest.raises(ValueError, match="metric_mode must be 'max' or 'min', got 'bleu'"):
-        EarlyStop(metric_mode="bleu")
