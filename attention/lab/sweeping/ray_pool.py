@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from typing import Any
@@ -17,7 +18,7 @@ MISSING = (
 )
 
 
-class RayPool:
+class RayPool(contextlib.AbstractContextManager):
     """Jobs as Ray tasks, each of which starts one process; use it in ``with``.
 
     Args:
@@ -44,12 +45,15 @@ class RayPool:
         self._ray = ray
         self._pending: dict[Any, Job] = {}
         self._start(cluster, needs)
-        self._wanted = {"CPU": needs.cpus, "GPU": needs.gpus, **needs.resources}
-        self.slots = self._slots()
+        wanted = {"CPU": needs.cpus, "GPU": needs.gpus, **needs.resources}
+        there = ray.cluster_resources()
+        rooms = [there.get(name, 0) / much for name, much in wanted.items() if much]
+        self.slots = int(min(rooms, default=1))  # for so many jobs there is room now
         if not self.slots and not cluster:
             ray.shutdown()
+            asked = ", ".join(f"{much:g} {name}" for name, much in wanted.items() if much)
             raise ConfigError(
-                f"a trial needs {self._asked()}, which this machine has not: change "
+                f"a trial needs {asked}, which this machine has not: change "
                 "needing(...) in sweep(), or use --executor=ray on a cluster that has it"
             )
         self._task = ray.remote(run_job).options(
@@ -72,9 +76,6 @@ class RayPool:
         except self._ray.exceptions.RayError as error:  # the worker died, its job with it
             kind = type(error).__name__
             return job, Outcome(f"Ray could not finish it: {kind}: {one_line(str(error))[:300]}")
-
-    def __enter__(self) -> RayPool:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._ray.shutdown()
@@ -108,15 +109,6 @@ class RayPool:
                         f"Ray did not start on this machine ({one_line(str(error))[:200]}); try "
                         "again, or print the commands with --executor=print"
                     ) from None
-
-    def _slots(self) -> int:
-        """How many jobs there is room for now."""
-        there = self._ray.cluster_resources()
-        rooms = [there.get(name, 0) / much for name, much in self._wanted.items() if much]
-        return int(min(rooms, default=1))
-
-    def _asked(self) -> str:
-        return ", ".join(f"{much:g} {name}" for name, much in self._wanted.items() if much)
 
 
 def _cores() -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol
+from typing import Any
 
 from attention.lab.storage.metrics import clock
 from attention.lab.sweeping.commands import Job, Outcome, say
@@ -13,72 +11,27 @@ from attention.lab.sweeping.studies import Source
 from attention.lab.sweeping.table import FAILED, FINISHED, Row
 from attention.lab.sweeping.trials import Trial, failure_of, score_of, write_failure
 
-
-class Pool(Protocol):
-    """Runs jobs side by side."""
-
-    @property
-    def slots(self) -> int:
-        """For how many jobs there is room."""
-        ...
-
-    def submit(self, job: Job) -> None:
-        """Takes a job, which waits until there is room."""
-        ...
-
-    def wait(self) -> tuple[Job, Outcome]:
-        """The next job that ends, with what came of it."""
-        ...
+# Runs jobs side by side: ``submit(job)`` takes a job, which waits until there is room; ``wait()``
+# gives the next job that ends, and its Outcome; ``slots`` is for how many jobs there is room.
+Pool = Any
 
 
-OpenPool = Callable[[], contextlib.AbstractContextManager[Pool]]
+def run_trials(
+    source: Source, pool: Callable[[], Pool], job_of: Callable[[Trial], Job]
+) -> list[Row]:
+    """Runs each trial that has not finished, and returns a row for each, in the order asked.
 
-
-class WhenNeeded:
-    """A pool that is opened by its first job, and closed by the end of ``with``."""
-
-    def __init__(self, open_pool: OpenPool):
-        self._open, self._stack = open_pool, contextlib.ExitStack()
-        self._pool: Pool | None = None
-
-    @property
-    def slots(self) -> int:
-        """For how many jobs there is room."""
-        return self._opened().slots
-
-    def submit(self, job: Job) -> None:
-        """Takes a job, which waits until there is room."""
-        self._opened().submit(job)
-
-    def wait(self) -> tuple[Job, Outcome]:
-        """The next job that ends, with what came of it."""
-        return self._opened().wait()
-
-    def _opened(self) -> Pool:
-        if self._pool is None:
-            self._pool = self._stack.enter_context(self._open())
-        return self._pool
-
-    def __enter__(self) -> WhenNeeded:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-
-def run_trials(source: Source, pool: Pool, job_of: Callable[[Trial], Job]) -> list[Row]:
-    """Runs each trial that has not finished, and returns a row for each, in the order asked."""
+    Args:
+      source: gives the trials, and may look at the scores of those before.
+      pool: gives what runs them; not called before there is a job.
+      job_of: makes a trial's job.
+    """
     rows: dict[str, Row | None] = {}  # None while it runs
     running: dict[str, Trial] = {}
     seconds: list[float] = []
     more = True
     while more or running:
-        while more and len(running) < (source.parallel or max(1, pool.slots)):
+        while more and len(running) < (source.parallel or max(1, pool().slots)):
             trial = source.ask()
             if trial is None:
                 more = False
@@ -89,10 +42,10 @@ def run_trials(source: Source, pool: Pool, job_of: Callable[[Trial], Job]) -> li
                 source.tell(trial, row.score)
             elif trial.name not in rows:
                 rows[trial.name], running[trial.name] = None, trial
-                pool.submit(job_of(trial))
+                pool().submit(job_of(trial))
         if running:
-            say(_progress(rows, source.count, pool.slots, seconds))
-            job, outcome = pool.wait()
+            say(_progress(rows, source.count, pool().slots, seconds))
+            job, outcome = pool().wait()
             trial = running.pop(job.name)
             row = rows[trial.name] = settle(trial, outcome)
             seconds.append(outcome.seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -14,7 +15,7 @@ from attention.lab.sweeping.commands import Job, Outcome, one_line, run_job
 from attention.lab.sweeping.spaces import Sweep
 
 
-class SlurmPool:
+class SlurmPool(contextlib.AbstractContextManager):
     """A SLURM job for each job; use it in ``with``, whose end cancels what still runs.
 
     Args:
@@ -64,9 +65,6 @@ class SlurmPool:
                     self._jobs.remove(entry)
                     return entry[0], self._outcome(entry[1])
             time.sleep(self._poll)
-
-    def __enter__(self) -> SlurmPool:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         for _, handle in self._jobs:

@@ -20,11 +20,11 @@ Overrides = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """Numbers between low and high, all equally likely."""
+class _Interval:
+    """Numbers between two ends."""
 
-    low: float
-    high: float
+    low: Any
+    high: Any
 
     def __post_init__(self) -> None:
         _need(self.low < self.high, self, "low < high")
@@ -34,25 +34,20 @@ class Uniform:
         """The values to check beforehand."""
         return self.low, self.high
 
+
+class Uniform(_Interval):
+    """Numbers between low and high, all equally likely."""
+
     def draw(self, chance: random.Random) -> float:
         """A number, to six digits."""
         return float(f"{chance.uniform(self.low, self.high):.6g}")
 
 
-@dataclass(frozen=True)
-class LogUniform:
+class LogUniform(_Interval):
     """Numbers between low and high whose logarithms are equally likely, as for learning rates."""
-
-    low: float
-    high: float
 
     def __post_init__(self) -> None:
         _need(0 < self.low < self.high, self, "0 < low < high")
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values to check beforehand."""
-        return self.low, self.high
 
     def draw(self, chance: random.Random) -> float:
         """A number, to six digits."""
@@ -60,20 +55,8 @@ class LogUniform:
         return min(max(float(f"{value:.6g}"), self.low), self.high)
 
 
-@dataclass(frozen=True)
-class Integers:
+class Integers(_Interval):
     """Whole numbers from low to high, both included."""
-
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        _need(self.low < self.high, self, "low < high")
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values to check beforehand."""
-        return self.low, self.high
 
     def draw(self, chance: random.Random) -> int:
         """A whole number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from attention.errors import ConfigError
 from attention.lab.sweeping.spaces import Choice, LogUniform, Range, Sweep, Uniform
@@ -14,27 +14,13 @@ from attention.lab.sweeping.trials import Trial
 MakeTrial = Callable[[Mapping[str, Any]], Trial]
 
 
-class Source(Protocol):
-    """Gives trials one by one, and may look at the scores of those before.
-
-    ``count`` is how many there are in all; ``parallel`` how many may run at once, 0 for as many as
-    there is room for.
-    """
-
-    count: int
-    parallel: int
-
-    def ask(self) -> Trial | None:
-        """The next trial, or None if there is no further one."""
-        ...
-
-    def tell(self, trial: Trial, score: float) -> None:
-        """Takes the score of a trial that has finished."""
-        ...
-
-
 class Listed:
-    """Trials that are known beforehand."""
+    """Trials that are known beforehand.
+
+    Attributes:
+      count: how many there are in all.
+      parallel: how many may run at once, 0 for as many as there is room for.
+    """
 
     def __init__(self, trials: Sequence[Trial]):
         self.count = self.parallel = len(trials)  # all are handed over: who runs them has a queue
@@ -73,12 +59,13 @@ class Study:
         self._numbers: dict[str, list[int]] = {}
         self._distributions = {name: _distribution(space) for name, space in sweep.ranges.items()}
         storage = JournalStorage(JournalFileBackend(str(journal)))
-        directions = optuna.study.StudyDirection
-        direction = directions.MAXIMIZE if mode == "max" else directions.MINIMIZE
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is experimental there
             self._study = optuna.create_study(
-                study_name="sweep", storage=storage, direction=direction, load_if_exists=True
+                study_name="sweep",
+                storage=storage,
+                direction="maximize" if mode == "max" else "minimize",
+                load_if_exists=True,
             )
             there = self._study.get_trials(deepcopy=False)
             # A sampler begun anew with the same seed would repeat its first points.
@@ -102,6 +89,9 @@ class Study:
         """Lets Optuna know, once."""
         for number in self._numbers.pop(trial.name, ()):
             self._study.tell(number, score, skip_if_finished=True)
+
+
+Source = Listed | Study
 
 
 def _distribution(space: Range) -> Any:

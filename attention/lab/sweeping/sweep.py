@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shlex
@@ -18,16 +20,16 @@ from attention.lab.storage.files import atomic_write, read_object
 from attention.lab.sweeping import table
 from attention.lab.sweeping.commands import Job, Outcome, run_job, say
 from attention.lab.sweeping.ray_pool import RayPool
-from attention.lab.sweeping.running import OpenPool, Pool, WhenNeeded, row_of, run_trials
+from attention.lab.sweeping.running import Pool, row_of, run_trials
 from attention.lab.sweeping.slurm_pool import SlurmPool
 from attention.lab.sweeping.spaces import Overrides, Sweep
 from attention.lab.sweeping.studies import Listed, Study
 from attention.lab.sweeping.table import Group, Row
-from attention.lab.sweeping.trials import Trial, check_taken, command_of, flags, name_of
-from attention.lab.sweeping.trials import spec_of as spec_with
+from attention.lab.sweeping.trials import Trial, check_taken, flags, name_of, spec_of
 
 EXECUTORS = ("local", "ray", "slurm", "print")
 Resolve = Callable[[str, list[str]], dict[str, Any]]
+OpenPool = Callable[[], contextlib.AbstractContextManager[Pool]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +56,24 @@ class Plan:
 
     def trial(self, overrides: Mapping[str, Any]) -> Trial:
         """A trial of overrides that can be used; raises as ``resolve`` and ``experiment`` do."""
-        spec = spec_with(self.spec, overrides)
+        spec = spec_of(self.spec, overrides)
         config = self.resolve(spec, [*self.said, *flags(overrides)])
         check_taken(overrides, config)
         name, experiment = name_of(overrides), build.experiment(config)
         return Trial(name, dict(overrides), experiment, self.workdir / "trials" / name)
 
     def command(self, trial: Trial) -> list[str]:
-        """What trains a trial."""
-        return command_of(trial, self.program, self.spec, self.said, self.on_change)
+        """What trains a trial and evaluates it on the validation split."""
+        return [
+            *self.program,
+            "train",
+            f"--config={spec_of(self.spec, trial.overrides)}",
+            f"--workdir={trial.path}",
+            "--final_split=valid",
+            *([f"--on_change={self.on_change}"] if self.on_change != "refuse" else []),
+            *self.said,
+            *flags(trial.overrides),
+        ]
 
     def job(self, trial: Trial) -> Job:
         """The same for a pool."""
@@ -93,13 +104,14 @@ def sweep(plan: Plan, *, executor: str = "local", open_pool: OpenPool | None = N
         raise ConfigError(f"checkpoint.metric is {', '.join(metrics)}; one sweep needs one metric")
     mode = corners[0].experiment.checkpointing.metric_mode
     plan.workdir.mkdir(parents=True, exist_ok=True)
-    opened = WhenNeeded(open_pool or _opener(plan, executor))
-    with locked(plan.workdir), opened:
-        pool: Pool = opened
+    open_pool = open_pool or functools.partial(_open, plan, executor)
+    with locked(plan.workdir), contextlib.ExitStack() as stack:
+        # Opened by its first job.
+        pool = functools.cache(lambda: stack.enter_context(open_pool()))
         if executor == "print":
             rows = [row_of(trial) for trial in corners]
             _print_missing(plan, corners, rows)
-            pool = _Here()
+            pool = functools.cache(_Here)
         elif plan.sweep.trials:
             rows = run_trials(Listed(corners), pool, plan.job)
         else:
@@ -131,10 +143,10 @@ def _corners(sweep: Sweep) -> list[Overrides]:
     return [middle | {name: value} for name, value in ends]
 
 
-def _opener(plan: Plan, executor: str) -> OpenPool:
+def _open(plan: Plan, executor: str) -> contextlib.AbstractContextManager[Pool]:
     if executor == "slurm":
-        return lambda: SlurmPool(plan.sweep, plan.workdir / "slurm")
-    return lambda: RayPool(plan.sweep, cluster=executor == "ray")
+        return SlurmPool(plan.sweep, plan.workdir / "slurm")
+    return RayPool(plan.sweep, cluster=executor == "ray")
 
 
 def _print_missing(plan: Plan, trials: Sequence[Trial], rows: Sequence[Row]) -> None:
@@ -147,7 +159,7 @@ def _print_missing(plan: Plan, trials: Sequence[Trial], rows: Sequence[Row]) -> 
 
 
 def _conclude(
-    plan: Plan, rows: list[Row], metric: str, mode: str, pool: Pool
+    plan: Plan, rows: list[Row], metric: str, mode: str, pool: Callable[[], Pool]
 ) -> tuple[int, dict[str, Any]]:
     """Writes the table, with the winner's score on the test split once all trials were tried.
 
@@ -177,7 +189,7 @@ def _conclude(
     }
 
 
-def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str]:
+def _test(plan: Plan, best: Row, pool: Callable[[], Pool]) -> tuple[dict[str, Any] | None, str]:
     """The winner's report on the test split, and why there is none; made once."""
     file = plan.workdir / "test.json"
     kept = read_object(file, "remove it") if file.is_file() else {}
@@ -186,8 +198,8 @@ def _test(plan: Plan, best: Row, pool: Pool) -> tuple[dict[str, Any] | None, str
     path = plan.workdir / "trials" / best.name
     command = [*plan.program, "evaluate", f"--workdir={path}", "--split=test"]
     command += [f"--allow_import={name}" for name in plan.trial(best.overrides).experiment.imports]
-    pool.submit(Job("test", tuple(command), os.getcwd(), str(plan.workdir / "test.log")))
-    _, outcome = pool.wait()
+    pool().submit(Job("test", tuple(command), os.getcwd(), str(plan.workdir / "test.log")))
+    _, outcome = pool().wait()
     if outcome.reason:
         return None, outcome.reason
     report = json.loads(outcome.last)

@@ -72,7 +72,7 @@ def ranked(rows: Sequence[Row], mode: str) -> list[Group]:
     """Groups by their mean score, the best first; those without a score are last."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(_label(_shared(row)), []).append(row)
+        groups.setdefault(json.dumps(_shared(row), sort_keys=True), []).append(row)
     made = [Group(_shared(several[0]), tuple(several)) for several in groups.values()]
     sign = -1 if mode == "max" else 1
     return sorted(made, key=lambda g: math.inf if g.mean is None else sign * g.mean)
@@ -91,7 +91,7 @@ def markdown(
     groups: Sequence[Group], metric: str, won: str = "", test: Mapping[str, Any] | None = None
 ) -> str:
     """The table for people: one line for each group, then the failures."""
-    keys = _keys(groups)
+    keys = sorted({key for group in groups for key in group.overrides})
     head = ["rank", *keys, f"valid {metric}", "trials"]
     lines = [_line(head), _line(["---"] * len(head))]
     for rank, group in enumerate(groups, start=1):
@@ -141,14 +141,6 @@ def label(group: Group) -> str:
 
 def _shared(row: Row) -> dict[str, Any]:
     return {key: value for key, value in row.overrides.items() if key != SEED}
-
-
-def _label(overrides: Mapping[str, Any]) -> str:
-    return json.dumps(overrides, sort_keys=True)
-
-
-def _keys(groups: Sequence[Group]) -> list[str]:
-    return sorted({key for group in groups for key in group.overrides})
 
 
 def _show(value: Any) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,22 +117,6 @@ def write_failure(trial: Trial, reason: str | None) -> None:
     else:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{reason}\n", encoding="utf-8")
-
-
-def command_of(
-    trial: Trial, program: Sequence[str], spec: str, said: Sequence[str], on_change: str
-) -> list[str]:
-    """What trains a trial and evaluates it on the validation split."""
-    return [
-        *program,
-        "train",
-        f"--config={spec_of(spec, trial.overrides)}",
-        f"--workdir={trial.path}",
-        "--final_split=valid",
-        *([f"--on_change={on_change}"] if on_change != "refuse" else []),
-        *said,
-        *flags(trial.overrides),
-    ]
 
 
 def _short(value: Any) -> str:
