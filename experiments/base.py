@@ -34,7 +34,7 @@ def get_config(
             full = schema.current_name(f"{section}.{name}" if name else section)
             if full not in schema.SCHEMA:
                 near = suggest(full, schema.SCHEMA)
-                raise ConfigError(f"config key {full} is unknown{near}")
+                raise ConfigError(f"config.{full}: unknown key{near}")
             (plain[section] if name else plain)[full.rpartition(".")[2]] = value
     chosen = dict(part.partition("=")[::2] for part in structure.split(",") if part)
     for slot, name in chosen.items():

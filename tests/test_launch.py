@@ -307,10 +307,10 @@ def test_a_wrong_key_in_get_config(launched, tmp_path):
     source = "from experiments import base\ndef get_config():\n    return base.get_config({})\n"
     experiment.write_text(source.format("model=dict(sizee=3)"))
     ran = launched("train", f"--config={experiment}")
-    mistake(ran, "config key model.sizee is unknown; did you mean model.size?")
+    mistake(ran, "config.model.sizee: unknown key; did you mean model.size?")
     experiment.write_text(source.format("model=dict(size='big')"))
     ran = launched("train", f"--config={experiment}", f"--workdir={tmp_path / 'run'}")
-    mistake(ran, "config.model.size is 'big'; it needs a whole number of at least 1")
+    mistake(ran, "config.model.size: 'big' cannot be used; use a whole number of at least 1")
     for line, expected in GET_CONFIG:
         experiment.write_text(
             "from experiments import base\n"
@@ -322,8 +322,8 @@ def test_a_wrong_key_in_get_config(launched, tmp_path):
 
 
 GET_CONFIG = [
-    ("config.train.stepz = 3", "config key train.stepz is unknown; did you mean train.steps?"),
-    ("config.train.steps = 'a'", "config.train.steps is 'a'; it needs a whole number"),
+    ("config.train.stepz = 3", "config.train.stepz: unknown key; did you mean train.steps?"),
+    ("config.train.steps = 'a'", "config.train.steps: 'a' cannot be used; use a whole number"),
     ("config.train = {'steps': 3}", "set single keys, never a whole section"),
     ("config = 3", "returned int; it needs a ConfigDict"),
     ("config = config.to_dict()", "returned dict; it needs a ConfigDict"),
@@ -334,44 +334,44 @@ KEYS = [
     ("modell.size=3", "modell.size", "did you mean model.size?"),
     ("model.size.x=3", "the config has no model.size.x", "did you mean model.size?"),
     ("model.encoder.nam=softmax", "model.encoder.nam", "did you mean model.encoder.name?"),
-    ("model.size", "model.size", "it needs a value"),
+    ("model.size", "model.size", "no value; use --config.model.size=VALUE"),
     ("model.encoder.name=sofmax", "'sofmax'", "use one of"),
     ("model.encoder=softmax", "model.encoder is a section", "--config.model.encoder.name="),
     ("model={'size':1}", "model is a section", "as in --config.model.layers=VALUE"),
-    ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate is 1.5", "in [0, 1)"),
+    ("model.encoder.dropout_rate=1.5", "model.encoder.dropout_rate: 1.5", "in [0, 1)"),
     ("model.encoder.kernel=fast", "kernel 'fast' is unknown", "choose 'auto'"),
     ("train.steps=abc", "train.steps=abc", "a whole number of at least 1"),
     ("train.steps=1.5", "train.steps=1.5", "a whole number of at least 1"),
-    ("train.steps=0", "train.steps is 0", "a whole number of at least 1"),
+    ("train.steps=0", "train.steps: 0", "a whole number of at least 1"),
     ("model.tied=maybe", "model.tied=maybe", "true or false"),
     ("noise.k=x", "noise.k=x", "a number"),
-    ("model.external_tokens=-1", "model.external_tokens is -1", "at least 0"),
+    ("model.external_tokens=-1", "model.external_tokens: -1", "at least 0"),
     ("model.heads=3", "model.heads: 3 does not divide model.size 16", "use 2 or 4"),
-    ("model.heads=0", "model.heads is 0", "at least 1"),
-    ("model.dropout=-0.1", "model.dropout is -0.1", "in [0, 1)"),
-    ("model.dropout=1", "model.dropout is 1.0", "in [0, 1)"),
-    ("model.dropout=nan", "model.dropout is nan", "in [0, 1)"),
-    ("train.learning_rate=nan", "train.learning_rate is nan", "at least 0"),
-    ("train.learning_rate=inf", "train.learning_rate is inf", "at least 0"),
-    ("train.learning_rate=-1", "train.learning_rate is -1.0", "at least 0"),
+    ("model.heads=0", "model.heads: 0", "at least 1"),
+    ("model.dropout=-0.1", "model.dropout: -0.1", "in [0, 1)"),
+    ("model.dropout=1", "model.dropout: 1.0", "in [0, 1)"),
+    ("model.dropout=nan", "model.dropout: nan", "in [0, 1)"),
+    ("train.learning_rate=nan", "train.learning_rate: nan", "at least 0"),
+    ("train.learning_rate=inf", "train.learning_rate: inf", "at least 0"),
+    ("train.learning_rate=-1", "train.learning_rate: -1.0", "at least 0"),
     ("train.warmup=20", "train.warmup: 20", "below train.steps 20"),
-    ("train.label_smoothing=2", "train.label_smoothing is 2.0", "in [0, 1)"),
+    ("train.label_smoothing=2", "train.label_smoothing: 2.0", "in [0, 1)"),
     ("train.dtype=float16", "train.dtype: float16", "use bfloat16 or float32"),
-    ("train.dtype=float61", "train.dtype is 'float61'", "one of float32, bfloat16"),
-    ("noise.rate=-0.5", "noise.rate is -0.5", "in [0, 1]"),
-    ("noise.token_rate=1", "noise.token_rate is 1.0", "in [0, 1)"),
-    ("noise.kind=sheduled", "noise.kind is 'sheduled'", "did you mean scheduled?"),
-    ("decode.beam=0", "decode.beam is 0", "at least 1"),
+    ("train.dtype=float61", "train.dtype: 'float61'", "one of float32, bfloat16"),
+    ("noise.rate=-0.5", "noise.rate: -0.5", "in [0, 1]"),
+    ("noise.token_rate=1", "noise.token_rate: 1.0", "in [0, 1)"),
+    ("noise.kind=sheduled", "noise.kind: 'sheduled'", "did you mean scheduled?"),
+    ("decode.beam=0", "decode.beam: 0", "at least 1"),
     ("decode.beam=291", "decode.beam: 291", "use 1 to 290"),
-    ("decode.valid_beam=0", "decode.valid_beam is 0", "at least 1"),
-    ("data.vocab_size=100", "data.vocab_size is 100", "at least 261"),
+    ("decode.valid_beam=0", "decode.valid_beam: 0", "at least 1"),
+    ("data.vocab_size=100", "data.vocab_size: 100", "at least 261"),
     ("data.vocab_size=262", "data.vocab_size is 262", "need at least"),
     ("train.batch_tokens=7", "train.batch_tokens is 7", "needs at least 64"),
     ("mesh.data=99", "mesh.data: devices", "between 1 and"),
     ("data.target_lang=en", "data.target_lang: 'en'", "needs two"),
     ("data.kind=grammar", "is not read, since data.kind is grammar", "data.kind=text"),
-    ("seed=-1", "seed is -1", "at least 0"),
-    ("seed=1e12", "seed is 1000000000000", "below 2^31"),
+    ("seed=-1", "seed: -1", "at least 0"),
+    ("seed=1e12", "seed: 1000000000000", "below 2^31"),
     ("data.source_lang=../en", "language is '../en'", "part of a file's name"),
 ]  # fmt: skip
 

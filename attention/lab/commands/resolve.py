@@ -134,5 +134,5 @@ def _change(override: str, keys: Mapping[str, Key]) -> tuple[str, Any]:
     if keys[name].type is bool and not equals:
         return name, not negated
     if negated or not equals:
-        raise ConfigError(f"{override}: it needs a value, as in --config.{name}=VALUE")
+        raise ConfigError(f"{override}: no value; use --config.{name}=VALUE")
     return name, parse(name, keys[name], text)

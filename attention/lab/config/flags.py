@@ -25,7 +25,7 @@ def parse(name: str, key: Key, text: str) -> Any:
     try:
         return _READERS[key.type](text)
     except (ValueError, SyntaxError, OverflowError, MemoryError, RecursionError):
-        raise ConfigError(f"--config.{name}={text}: it needs {wanted(key)}") from None
+        raise ConfigError(f"--config.{name}={text}: use {wanted(key)}") from None
 
 
 def written(value: Any) -> str:

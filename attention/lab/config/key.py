@@ -53,21 +53,19 @@ def check_value(name: str, key: Key, value: Any) -> None:
     if value is None and key.default is None:
         return
     also = {float: int, tuple: list}.get(key.type, key.type)
-    fits = isinstance(value, key.type | also)
-    if not fits or (isinstance(value, bool) and key.type is not bool):
-        raise ConfigError(f"config.{name} is {value!r}; it needs {wanted(key)}")
-    if key.choices:
-        if value not in key.choices:
-            near = suggest(value, key.choices)
-            raise ConfigError(f"config.{name} is {value!r}; it needs {wanted(key)}{near}")
-    elif key.type in (int, float):
-        if key.type is int and value >= 2**31:
-            raise ConfigError(f"config.{name} is {value}; it needs to be below 2^31 ({key.help})")
+    fits = isinstance(value, key.type | also) and (key.type is bool or not isinstance(value, bool))
+    more = ""
+    if fits and key.choices:
+        fits, more = value in key.choices, suggest(value, key.choices)
+    elif fits and key.type is int and value >= 2**31:
+        fits, more = False, ", below 2^31"
+    elif fits and key.type in (int, float):
         low = -math.inf if key.low is None else key.low
         high = math.inf if key.high is None else key.high
         inside = low <= value < high if key.open_high else low <= value <= high
-        if not (inside and math.isfinite(value)):
-            raise ConfigError(f"config.{name} is {value}; it needs {wanted(key)}")
+        fits = inside and math.isfinite(value)
+    if not fits:
+        raise ConfigError(f"config.{name}: {value!r} cannot be used; use {wanted(key)}{more}")
 
 
 def wanted(key: Key) -> str:

@@ -238,11 +238,11 @@ def check(config: Mapping[str, Any]) -> None:
     given = {name: value for name, value in flatten(config) if not is_attention(name)}
     for name, value in given.items():
         if name not in SCHEMA:
-            raise ConfigError(f"config key {name} is unknown{suggest(name, SCHEMA)}")
+            raise ConfigError(f"config.{name}: unknown key{suggest(name, SCHEMA)}")
         check_value(name, SCHEMA[name], value)
     missing = [name for name in SCHEMA if name not in given]
     if missing:
         raise ConfigError(
-            f"config key {missing[0]} is missing, {len(missing)} in all; start from "
+            f"config.{missing[0]}: missing, with {len(missing)} keys in all; start from "
             "experiments/base.py and set single keys, never a whole section"
         )

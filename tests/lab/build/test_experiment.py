@@ -172,10 +172,10 @@ def test_an_attention_of_the_cross_slot_alone_is_used_as_one(name):
             {"task__kind": "mask_predict", "model__decoder": {"name": "local", "left": -1}},
             "model.decoder: Window(left=-1): needs a whole number, 0 or more",
         ),
-        ({"risk__alpha": -1.0}, "risk.alpha is -1.0; it needs a number of at least 0"),
+        ({"risk__alpha": -1.0}, "risk.alpha: -1.0 cannot be used; use a number of at least 0"),
         (
             {"risk__temperature": 0.0},
-            "risk.temperature is 0.0; it needs a number of at least",
+            "risk.temperature: 0.0 cannot be used; use a number of at least",
         ),
         ({"decode__beam": 1001}, "decode.beam: 1001 is not within the vocabulary; use 1 to 1000"),
         ({"decode__valid_beam": 1001}, "decode.valid_beam: 1001 is not within the vocabulary"),

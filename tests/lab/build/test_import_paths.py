@@ -179,9 +179,9 @@ def test_a_wrong_import_path(launched, tiny, modules, tmp_path, structure, what,
 
 
 FIELDS = [
-    ("loudness=loud", "encoder.loudness=loud", "it needs a number"),
+    ("loudness=loud", "encoder.loudness=loud", "use a number"),
     ("loudnes=1", "the config has no model.encoder.loudnes", "did you mean model.encoder.loudness"),
-    ("dropout_rate=2", "encoder.dropout_rate is 2.0", "in [0, 1)"),
+    ("dropout_rate=2", "encoder.dropout_rate: 2.0", "in [0, 1)"),
 ]
 
 
@@ -190,7 +190,9 @@ def test_a_wrong_field(launched, tiny, modules, tmp_path, flag, what, remedy):
     named = [f"{SPEC}:encoder=mine:Talking", *tiny[2:], f"--config.model.encoder.{flag}"]
     mistake(launched("train", *named, f"--workdir={tmp_path / 'run'}"), what, remedy)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(TypeError, match="config.model.cross.loudness is 'x'; it needs a number"):
+    with pytest.raises(
+        TypeError, match="config.model.cross.loudness: 'x' cannot be used; use a number"
+    ):
         attentions.attention_of("cross", {"name": "mine:Talking", "loudness": "x"})
 
 

@@ -110,9 +110,9 @@ def test_a_graph_stands_in_an_encoder():
         ({"name": "sofmax"}, ValueError, "config.model.cross.name: 'sofmax' is no attention"),
         ({"name": 3}, ValueError, "config.model.cross.name: 3 is no attention"),
         ({"name": "softmax", "drop": 1}, ValueError, "config.model.cross.drop: unknown to softmax"),
-        ({"name": "softmax", "dropout_rate": "x"}, TypeError, "cross.dropout_rate is 'x'; it"),
-        ({"name": "softmax", "dropout_rate": -0.1}, ValueError, "cross.dropout_rate is -0.1"),
-        ({"name": "softmax", "kernel": 3}, TypeError, "config.model.cross.kernel is 3"),
+        ({"name": "softmax", "dropout_rate": "x"}, TypeError, "cross.dropout_rate: 'x' cannot"),
+        ({"name": "softmax", "dropout_rate": -0.1}, ValueError, "cross.dropout_rate: -0.1"),
+        ({"name": "softmax", "kernel": 3}, TypeError, "config.model.cross.kernel: 3"),
     ],
 )
 def test_a_wrong_attention(spec, error, text):

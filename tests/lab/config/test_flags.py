@@ -67,7 +67,7 @@ def test_what_a_text_means(key, text, value):
     ],
 )
 def test_what_means_nothing_is_told(key, text, wanted):
-    with pytest.raises(ValueError, match=rf"^--config.some.key={text}: it needs {wanted} \(a "):
+    with pytest.raises(ValueError, match=rf"^--config.some.key={text}: use {wanted} \(a "):
         parse("some.key", key, text)
 
 
@@ -80,5 +80,7 @@ def test_every_default_reads_as_itself(name):
 def test_a_tuple_may_be_a_list_as_in_json():
     check_value("some.key", SIZES, [1, 2])
     check_value("some.key", SIZES, (1, 2))
-    with pytest.raises(TypeError, match="some.key is 3; it needs values with commas between"):
+    with pytest.raises(
+        TypeError, match="some.key: 3 cannot be used; use values with commas between"
+    ):
         check_value("some.key", SIZES, 3)

@@ -33,34 +33,36 @@ def test_every_key_has_one_line_of_help():
 def test_every_number_has_a_range_and_refuses_what_is_no_number(name):
     assert schema.SCHEMA[name].low is not None
     for value in (float("nan"), float("inf"), -1e9, "1", True, [1]):
-        with pytest.raises((ValueError, TypeError), match=f"^config.{name} is .*; it needs a "):
+        with pytest.raises(
+            (ValueError, TypeError), match=f"^config.{name}: .* cannot be used; use a "
+        ):
             schema.check(changed(name, value))
-    with pytest.raises(ValueError, match=f"config key {name} is missing"):
+    with pytest.raises(ValueError, match=f"config.{name}: missing"):
         schema.check(changed(name, {}))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("model.layers", 0, "is 0; it needs a whole number of at least 1 (layers of"),
-        ("model.layers", 2.0, "is 2.0; it needs a whole number"),
-        ("model.layers", None, "is None; it needs a whole number"),
-        ("model.dropout", 1.0, "is 1.0; it needs a number in [0, 1) (on embeddings"),
-        ("model.dropout", "a", "is 'a'; it needs a number in [0, 1)"),
-        ("model.tied", 1, "is 1; it needs true or false"),
-        ("data.source_lang", 3, "is 3; it needs text"),
-        ("noise.rate", 1.01, "is 1.01; it needs a number in [0, 1]"),
+        ("model.layers", 0, "0 cannot be used; use a whole number of at least 1 (layers of"),
+        ("model.layers", 2.0, "2.0 cannot be used; use a whole number"),
+        ("model.layers", None, "None cannot be used; use a whole number"),
+        ("model.dropout", 1.0, "1.0 cannot be used; use a number in [0, 1) (on embeddings"),
+        ("model.dropout", "a", "'a' cannot be used; use a number in [0, 1)"),
+        ("model.tied", 1, "1 cannot be used; use true or false"),
+        ("data.source_lang", 3, "3 cannot be used; use text"),
+        ("noise.rate", 1.01, "1.01 cannot be used; use a number in [0, 1]"),
         (
             "model.norm",
             "layr",
-            "is 'layr'; it needs one of layer, rms, batch (normalisation); did you",
+            "'layr' cannot be used; use one of layer, rms, batch (normalisation); did you",
         ),
     ],
 )
 def test_what_is_wrong_is_told(name, value, text):
     with pytest.raises((ValueError, TypeError)) as error:
         schema.check(changed(name, value))
-    assert str(error.value).startswith(f"config.{name} {text}")
+    assert str(error.value).startswith(f"config.{name}: {text}")
     assert "\n" not in str(error.value)
 
 
@@ -73,9 +75,9 @@ def test_what_is_right_passes(name, value):
 
 
 def test_unknown_keys_name_the_nearest():
-    with pytest.raises(ValueError, match=r"model.sizes is unknown; did you mean model.size\?$"):
+    with pytest.raises(ValueError, match=r"model.sizes: unknown key; did you mean model.size\?$"):
         schema.check(changed("model.sizes", 3))
-    with pytest.raises(ValueError, match="config key zebra is unknown$"):
+    with pytest.raises(ValueError, match="config.zebra: unknown key$"):
         schema.check(changed("zebra", 3))
 
 
@@ -88,7 +90,7 @@ def test_completed_fills_in_what_is_younger():
     assert full["model"]["size"] == 7
     assert full["model"]["cross"] == {"name": "softmax"}
     assert "mesh" not in old
-    with pytest.raises(ValueError, match="config key model is unknown"):
+    with pytest.raises(ValueError, match="config.model: unknown key"):
         schema.check(schema.completed({"model": 3}))
 
 

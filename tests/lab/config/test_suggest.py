@@ -57,11 +57,11 @@ def test_in_a_flag_and_in_get_config_alike(name, tmp_path):
     config = base.get_config()
     owner = config[section] if section else config
     owner[wrong.rpartition(".")[2]] = owner[leaf]
-    with pytest.raises(ValueError, match=f"config key {wrong} is unknown; did you mean") as told:
+    with pytest.raises(ValueError, match=f"config.{wrong}: unknown key; did you mean") as told:
         schema.check(config.to_dict())
     assert name in suggested(str(told.value))
     if section:
-        with pytest.raises(ValueError, match=f"config key {wrong} is unknown; did you") as told:
+        with pytest.raises(ValueError, match=f"config.{wrong}: unknown key; did you") as told:
             base.get_config(**{section: {wrong.rpartition(".")[2]: 1}})
         assert name in suggested(str(told.value))
 

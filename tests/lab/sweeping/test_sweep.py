@@ -177,7 +177,7 @@ def test_a_study_learns_goes_on_and_takes_up_what_failed(tmp_path, capsys):
         (grid({"train.learning_rat": (1,)}), "did you mean train.learning_rate"),
         (grid({"train.steps": (0,)}), "at least 1"),
         (grid({"train.steps": ("many",)}), "whole number"),
-        (grid({"train.learning_rate": ("1e-3",)}), "it needs a number"),
+        (grid({"train.learning_rate": ("1e-3",)}), "use a number"),
         (grid({"structure": ("encoder=sofmax",)}), "softmax"),
         (grid({"checkpoint.metric": ("bleu", "loss")}), "one metric"),
         (study({"model.layers": Integers(0, 3)}, 3), "at least 1"),
