@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         GraphAttention,
         GridAttention,
         GRUMixing,
+        LearnedTemperatureAttention,
         LinearAttention,
         LinformerAttention,
         LocalAttention,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
         SoftmaxAttention,
         StridedAttention,
         SynthesizerAttention,
-        TemperedAttention,
     )
     from attention.modules.mixing import TokenMixing
 
@@ -65,6 +65,7 @@ __all__ = [
     "GraphAttention",
     "GridAttention",
     "LSTMMixing",
+    "LearnedTemperatureAttention",
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
@@ -84,7 +85,6 @@ __all__ = [
     "SoftmaxAttention",
     "StridedAttention",
     "SynthesizerAttention",
-    "TemperedAttention",
     "TokenMixing",
     "Transformer",
     "kernels",

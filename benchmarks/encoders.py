@@ -32,7 +32,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "softmax": {},
     "additive": {},
     "relu": {},
-    "tempered": {},
+    "learned_temperature": {},
     "cosine": {},
     "local": {"left": 2, "right": 2},
     "dilated": {"left": 2, "right": 2, "step": 2},

@@ -15,9 +15,9 @@ def get_config(structure: str = ""):
     config = quickstart.get_config(structure)
     config.task.kind = "mask_predict"
     name = config.model.decoder.name
-    both_ways = attentions.attention_defaults(name, "encoder")
+    encoder_defaults = attentions.attention_defaults(name, "encoder")
     causal_defaults = attentions.attention_class(name, "decoder").causal_defaults
-    config.model.decoder.update({field: both_ways[field] for field in causal_defaults})
+    config.model.decoder.update({field: encoder_defaults[field] for field in causal_defaults})
     config.train.update(
         steps=3_000, learning_rate=2e-3, warmup=300, eval_every=500, checkpoint_every=500
     )

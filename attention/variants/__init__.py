@@ -9,9 +9,9 @@ from attention.variants.compressed.compressed import Compressed
 from attention.variants.compressed.linformer import Linformer
 from attention.variants.dense.additive import Additive
 from attention.variants.dense.cosine import Cosine
+from attention.variants.dense.learned_temperature import LearnedTemperature
 from attention.variants.dense.relu import ReLU
 from attention.variants.dense.softmax import Softmax
-from attention.variants.dense.tempered import Tempered
 from attention.variants.graph.graph import Graph
 from attention.variants.linear.efficient import Efficient
 from attention.variants.linear.linear import Linear
@@ -39,7 +39,7 @@ ALL = (
     Softmax,
     Additive,
     ReLU,
-    Tempered,
+    LearnedTemperature,
     Cosine,
     Local,
     Dilated,
@@ -89,6 +89,7 @@ __all__ = [
     "Global",
     "Graph",
     "Grid",
+    "LearnedTemperature",
     "Linear",
     "Linformer",
     "Local",
@@ -106,5 +107,4 @@ __all__ = [
     "Softmax",
     "Strided",
     "Synthesizer",
-    "Tempered",
 ]

@@ -27,9 +27,9 @@ def convolution(name: str, kind: str, left: int, right: int) -> Case:
 MIXERS = [
     Mixing("fnet", FNet(), mixers.fnet, sizes=FEW, multiply_adds=1.1, temporary_bytes=1.0),
     Linear("lstm", LSTM(), mixers.lstm),
-    Linear("lstm-forward", LSTM(both_ways=False), mixers.lstm, only=("decoder",)),
+    Linear("lstm-forward", LSTM(bidirectional=False), mixers.lstm, only=("decoder",)),
     Linear("gru", GRU(hidden=5), mixers.gru),
-    Linear("gru-forward", GRU(hidden=5, both_ways=False), mixers.gru, only=("decoder",)),
+    Linear("gru-forward", GRU(hidden=5, bidirectional=False), mixers.gru, only=("decoder",)),
     convolution("conv-separable", "separable", 3, 2),
     convolution("conv-light", "light", 2, 1),
     convolution("conv-dynamic", "dynamic", 2, 2),

@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from attention.kernels.tiled.plan import Limits
-from attention.variants import Additive, Cosine, ReLU, Tempered
+from attention.variants import Additive, Cosine, LearnedTemperature, ReLU
 from tests.laws.case import Case
 from tests.reference import scores
 
@@ -32,7 +32,8 @@ SCORES = [
          lengths=(27, 1, 33), temporary_bytes=2.0),
     Case("additive-few-queries", SmallBlocks(hidden=3, dropout_rate=0.2, queries=1),
          scores.additive, lengths=(17, 1, 23), temporary_bytes=2.0),
-    Case("tempered", Tempered(dropout_rate=0.2), scores.tempered, temporary_bytes=1.0),
+    Case("learned-temperature", LearnedTemperature(dropout_rate=0.2), scores.learned_temperature,
+         temporary_bytes=1.0),
     Case("cosine", Cosine(scale=5.0), scores.cosine, temporary_bytes=1.0),
     Case("relu", ReLU(), scores.relu, sums_to_one=False, temporary_bytes=1.0),
 ]  # fmt: skip

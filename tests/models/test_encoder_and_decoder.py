@@ -71,7 +71,7 @@ def test_an_encoder_needs_no_mask():
     np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", [Softmax(), Local(left=2, right=0), GRU(both_ways=False)])
+@pytest.mark.parametrize("attention", [Softmax(), Local(left=2, right=0), GRU(bidirectional=False)])
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_without_a_cross_attention_steps_are_the_full_pass(attention, pre_norm):
     decoder = Decoder(**SMALL, attention=attention, cross=None, pre_norm=pre_norm)

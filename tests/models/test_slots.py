@@ -232,7 +232,7 @@ def test_the_quickstart_trains_and_decodes(slots, batch):
 
 NEVER_CAUSAL = {"global", "bigbird", "graph", "linformer", "fnet", "mixer"}
 ACROSS = {
-    *("softmax", "additive", "relu", "tempered", "cosine", "linformer", "compressed"),
+    *("softmax", "additive", "relu", "learned_temperature", "cosine", "linformer", "compressed"),
     *("linear", "efficient", "performer", "rfa"),
     *("location", "monotonic"),
 }

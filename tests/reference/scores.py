@@ -48,7 +48,7 @@ def relu(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None):
     )
 
 
-def tempered(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
+def learned_temperature(q_BQHD, k_BKHD, v_BKHE, see=None, bias=None, params=None):
     """Lee et al. 2021, section 3.2: the scores divided by a learned temperature of the head."""
     q, k = np.asarray(q_BQHD, np.float64), np.asarray(k_BKHD, np.float64)
     tau_H = math.sqrt(q.shape[-1]) * np.exp(np.asarray(params["temperature"], np.float64))

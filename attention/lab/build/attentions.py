@@ -68,6 +68,7 @@ def attention_class(name: Any, slot: str) -> Any:
     """The class of an attention by its name in configs, or by its import path."""
     if isinstance(name, str) and ":" in name:
         return attention_at(name, f"config.model.{slot}.name")
+    name = schema.current_attention(name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in ATTENTIONS:
         raise ConfigError(
             f"config.model.{slot}.name: {name!r} is no attention; use one of "

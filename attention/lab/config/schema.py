@@ -155,7 +155,9 @@ SCHEMA: dict[str, Key] = {
 RENAMED = {  # old names, understood for one release
     "model.wiring": "model.encoder_memory",
     "train.start_from": "train.init_from",
+    **{f"model.{slot}.both_ways": f"model.{slot}.bidirectional" for slot in SLOTS},
 }
+RENAMED_ATTENTIONS = {"tempered": "learned_temperature"}
 
 
 def current_name(name: str) -> str:
@@ -164,6 +166,14 @@ def current_name(name: str) -> str:
         return name
     warnings.warn(f"config.{name} is now config.{RENAMED[name]}: use that name", stacklevel=3)
     return RENAMED[name]
+
+
+def current_attention(name: Any) -> Any:
+    """The name of an attention today; warns if it was given by an old one."""
+    if name not in RENAMED_ATTENTIONS:
+        return name
+    warnings.warn(f"{name} is now {RENAMED_ATTENTIONS[name]}: use that name", stacklevel=3)
+    return RENAMED_ATTENTIONS[name]
 
 
 def defaults() -> Config:
@@ -179,16 +189,14 @@ def defaults() -> Config:
 
 def completed(config: Mapping[str, Any]) -> Config:
     """A config with today's names of keys; those younger than it have their defaults."""
-    full = defaults()
-    for section, value in config.items():
+    full, names = defaults(), [f"model.{slot}.name" for slot in SLOTS]
+    flat = {RENAMED.get(name, name): value for name, value in flatten(config)}
+    flat |= {name: RENAMED_ATTENTIONS.get(flat[name], flat[name]) for name in names if name in flat}
+    for section, value in unflatten(flat).items():
         if isinstance(full.get(section), dict) and isinstance(value, Mapping):
             full[section].update(value)
         else:
             full[section] = value
-    for old, new in RENAMED.items():
-        section, _, leaf = old.partition(".")
-        if isinstance(full[section], Mapping) and leaf in full[section]:
-            full[section][new.partition(".")[2]] = full[section].pop(leaf)
     return full
 
 

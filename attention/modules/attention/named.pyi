@@ -160,7 +160,7 @@ class GRUMixing(TokenMixing):
         dtype: Any = ...,
         name: str | None = None,
         hidden: int = 0,
-        both_ways: bool = True,
+        bidirectional: bool = True,
     ) -> None: ...
 
 class GlobalAttention(MultiHead):
@@ -220,7 +220,21 @@ class LSTMMixing(TokenMixing):
         dtype: Any = ...,
         name: str | None = None,
         hidden: int = 0,
-        both_ways: bool = True,
+        bidirectional: bool = True,
+    ) -> None: ...
+
+class LearnedTemperatureAttention(MultiHead):
+    def __init__(
+        self,
+        heads: int,
+        *,
+        features: int | None = None,
+        rotary: Rotary | None = None,
+        dtype: Any = ...,
+        kv_heads: int | None = None,
+        name: str | None = None,
+        dropout_rate: float = 0.0,
+        kernel: str = "auto",
     ) -> None: ...
 
 class LinearAttention(MultiHead):
@@ -501,20 +515,6 @@ class SynthesizerAttention(MultiHead):
         length: int = 512,
         hidden: int = 0,
         rank: int = 8,
-        dropout_rate: float = 0.0,
-        kernel: str = "auto",
-    ) -> None: ...
-
-class TemperedAttention(MultiHead):
-    def __init__(
-        self,
-        heads: int,
-        *,
-        features: int | None = None,
-        rotary: Rotary | None = None,
-        dtype: Any = ...,
-        kv_heads: int | None = None,
-        name: str | None = None,
         dropout_rate: float = 0.0,
         kernel: str = "auto",
     ) -> None: ...

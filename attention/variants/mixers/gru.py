@@ -24,7 +24,7 @@ class GRU(Recurrent):
 
     Attributes:
       hidden: R, features of the hidden state of a direction; the model's M if 0.
-      both_ways: forward and backward, for encoders; otherwise forward, which is causal.
+      bidirectional: forward and backward, for encoders; otherwise forward, which is causal.
 
     Cost: T·R·(3·(M + R) + M) multiply-adds a direction, in T steps one after the other; a cached
     step keeps h alone.
@@ -37,11 +37,11 @@ class GRU(Recurrent):
     """
 
     name: ClassVar[str] = "gru"
-    causal_defaults: ClassVar[Mapping[str, Any]] = {"both_ways": False}
-    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"both_ways": False},)
+    causal_defaults: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
+    forms: ClassVar[tuple[Mapping[str, Any], ...]] = ({"bidirectional": False},)
 
     hidden: int = 0
-    both_ways: bool = True
+    bidirectional: bool = True
 
     biases: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
     remembered: ClassVar[int] = 1

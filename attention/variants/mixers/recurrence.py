@@ -30,13 +30,13 @@ class Recurrent(TokenMixer):
 
     Attributes:
       hidden: R, features of the hidden state of a direction; the model's M if 0.
-      both_ways: forward and backward, for encoders; otherwise forward, which is causal.
+      bidirectional: forward and backward, for encoders; otherwise forward, which is causal.
       biases: what the bias of each gate starts from; as many as there are gates.
       remembered: how many arrays a carry has.
     """
 
     hidden: int
-    both_ways: bool
+    bidirectional: bool
     biases: ClassVar[tuple[float, ...]]
     remembered: ClassVar[int]
 
@@ -47,29 +47,29 @@ class Recurrent(TokenMixer):
     def __post_init__(self) -> None:
         """Raises ValueError where a field is out of range."""
         check_whole(self, 0, "hidden")
-        if not isinstance(self.both_ways, bool):
+        if not isinstance(self.bidirectional, bool):
             raise ValueError(
-                f"{type(self).__name__}(both_ways={self.both_ways!r}): needs True or False"
+                f"{type(self).__name__}(bidirectional={self.bidirectional!r}): needs True or False"
             )
 
     @property
     def capabilities(self) -> Capabilities:
         """Causal, and decoded from a cache, in one direction only."""
         return Capabilities(
-            causal="no" if self.both_ways else "exact",
-            decoding="no" if self.both_ways else "cached",
+            causal="no" if self.bidirectional else "exact",
+            decoding="no" if self.bidirectional else "cached",
             projections="none",
             masks="padding and causal",
             attends_globally="all",
-            one_way=("both_ways", False),
+            one_way=("bidirectional", False),
             time="n·d²",
             memory="n·d",
-            otherwise="with both_ways=False it is causal" if self.both_ways else "",
+            otherwise="with bidirectional=False it is causal" if self.bidirectional else "",
         )
 
     def init(self, rng: jax.Array, sizes: Sizes) -> tuple[Tree, Tree]:
         """Weights of inputs, Glorot; of the hidden state, orthogonal; of the output; and biases."""
-        ways, gates = 1 + self.both_ways, len(self.biases)
+        ways, gates = 1 + self.bidirectional, len(self.biases)
         hidden, model = self.hidden or sizes.model_size, sizes.model_size
         rng_in, rng_hidden, rng_out = jax.random.split(rng, 3)
         # One after another: on CPUs (jaxlib 0.10.2) a batch of factorisations waits for threads of

@@ -161,8 +161,11 @@ def test_an_attention_of_the_cross_slot_alone_is_used_as_one(name):
             "model.encoder_norm: batch has one running mean, but model.encoder_memory is same",
         ),
         (
-            {"task__kind": "mask_predict", "model__decoder": {"name": "gru", "both_ways": False}},
-            "model.decoder: GRU cannot see later tokens with both_ways=False; use Softmax",
+            {
+                "task__kind": "mask_predict",
+                "model__decoder": {"name": "gru", "bidirectional": False},
+            },
+            "model.decoder: GRU cannot see later tokens with bidirectional=False; use Softmax",
         ),
         (
             {"task__kind": "mask_predict", "model__decoder": {"name": "location"}},

@@ -100,3 +100,19 @@ def test_only_these_may_change_when_a_run_goes_on():
     every = {f"train.{name}_every" for name in ("eval", "checkpoint", "log")}
     assert free == {"train.steps", "train.watchdog_seconds"} | every | decode
     assert not schema.may_change("model.encoder.name")
+
+
+def test_completed_gives_todays_names():
+    old = {"model": {"encoder": {"name": "lstm", "both_ways": False}, "wiring": "same"}}
+    model = schema.completed(old)["model"]
+    assert model["encoder"] == {"name": "lstm", "bidirectional": False}
+    assert model["encoder_memory"] == "same"
+    old = {"model": {"cross": {"name": "tempered", "dropout_rate": 0.1}}}
+    assert schema.completed(old)["model"]["cross"]["name"] == "learned_temperature"
+
+
+def test_an_old_name_is_understood_with_a_warning():
+    with pytest.warns(UserWarning, match="tempered is now learned_temperature"):
+        assert schema.current_attention("tempered") == "learned_temperature"
+    with pytest.warns(UserWarning, match=r"config\.model\.encoder\.both_ways is now .*bidirectio"):
+        assert schema.current_name("model.encoder.both_ways") == "model.encoder.bidirectional"

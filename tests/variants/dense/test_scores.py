@@ -13,6 +13,7 @@ from attention.variants import (
     Additive,
     Compressed,
     Cosine,
+    LearnedTemperature,
     Linear,
     Linformer,
     Location,
@@ -25,7 +26,6 @@ from attention.variants import (
     Sinkhorn,
     Softmax,
     Synthesizer,
-    Tempered,
 )
 
 SIZES = Sizes(2, 4, 4, 8)
@@ -36,7 +36,7 @@ def trees_of(attend):
     return jax.tree.map(lambda x: x.value, made, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
-@pytest.mark.parametrize("attend", [Additive(), Cosine(), Tempered()], ids=str)
+@pytest.mark.parametrize("attend", [Additive(), Cosine(), LearnedTemperature()], ids=str)
 def test_a_nan_in_padding_does_not_reach_the_gradients_of_parameters(attend):
     boxed, _ = attend.init(jax.random.key(0), Sizes(2, 4, 4, 8))
     params = jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
@@ -70,7 +70,9 @@ def test_nothing_is_gathered_where_there_is_nothing(attend, lengths):
     assert out_BQHE.dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("attend", [Additive(), Cosine(), Tempered(), Synthesizer(("dot",), 8)])
+@pytest.mark.parametrize(
+    "attend", [Additive(), Cosine(), LearnedTemperature(), Synthesizer(("dot",), 8)]
+)
 def test_a_shape_that_does_not_fit_is_named(attend):
     given, x_BTHD = trees_of(attend), jnp.ones((1, 3, 2, 4))
     with pytest.raises(ValueError, match="made for 5 "):

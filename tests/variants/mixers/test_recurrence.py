@@ -24,7 +24,7 @@ def layer_of(mixer):
 
 @BOTH
 def test_one_direction_reads_forward_without_a_causal_mask_too(variant):
-    layer, variables = layer_of(variant(both_ways=False))
+    layer, variables = layer_of(variant(bidirectional=False))
     mask = Lengths(jnp.array([6, 4]))
     ours = layer.apply(variables, x_BTM, mask=mask)
     see = np.asarray(mask.dense(6, 6))
@@ -42,7 +42,7 @@ def test_the_second_direction_brings_the_future(variant):
 
 @BOTH
 def test_the_cache_is_as_large_for_any_length(variant):
-    layer, variables = layer_of(variant(hidden=5, both_ways=False))
+    layer, variables = layer_of(variant(hidden=5, bidirectional=False))
     shapes = [
         jax.tree.map(jnp.shape, layer.apply(variables, 3, length, 4, method="start"))
         for length in (1, 1000)
@@ -54,14 +54,16 @@ def test_the_cache_is_as_large_for_any_length(variant):
 @BOTH
 def test_what_both_directions_cannot_do_names_the_one_that_can(variant):
     layer, variables = layer_of(variant())
-    with pytest.raises(NotImplementedError, match="cannot attend causally; .* both_ways=False"):
+    with pytest.raises(NotImplementedError, match="cannot attend causally; .* bidirectional=False"):
         layer.apply(variables, x_BTM, mask=Causal())
-    with pytest.raises(NotImplementedError, match="cannot decode from a cache; .*both_ways=False"):
+    with pytest.raises(
+        NotImplementedError, match="cannot decode from a cache; .*bidirectional=False"
+    ):
         layer.apply(variables, 1, 4, 4, method="start")
 
 
 def test_a_mask_of_another_kind_is_refused_in_decoding_too():
-    layer, variables = layer_of(LSTM(both_ways=False))
+    layer, variables = layer_of(LSTM(bidirectional=False))
     cache = layer.apply(variables, 2, 6, 4, method="start")
     with pytest.raises(NotImplementedError, match="LSTM cannot follow a mask of Window"):
         layer.apply(variables, cache, x_BTM, None, Window(1, 0), method="extend")
@@ -70,5 +72,5 @@ def test_a_mask_of_another_kind_is_refused_in_decoding_too():
 def test_fields_are_checked():
     with pytest.raises(ValueError, match=r"LSTM\(hidden=-1\): needs a whole number, 0 or more"):
         LSTM(hidden=-1)
-    with pytest.raises(ValueError, match=r"GRU\(both_ways=1\): needs True or False"):
-        GRU(both_ways=1)
+    with pytest.raises(ValueError, match=r"GRU\(bidirectional=1\): needs True or False"):
+        GRU(bidirectional=1)

@@ -18,7 +18,7 @@ from attention.variants.dense.base import DotProductAttention
 
 
 @dataclass(frozen=True)
-class Tempered(DotProductAttention):
+class LearnedTemperature(DotProductAttention):
     """softmax(q kᵀ / τ) v, each head with a temperature of its own.
 
     τ begins at sqrt(D), as in softmax attention; it is learned as its logarithm, ``temperature``
@@ -32,11 +32,11 @@ class Tempered(DotProductAttention):
     Cost: Q·K·(D + E) multiply-adds a head; a cached step is linear in the prefix.
 
         >>> x_BTHD, params = jnp.ones((1, 3, 2, 4)), {"temperature": jnp.zeros(2)}
-        >>> Tempered().attend(params, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
+        >>> LearnedTemperature().attend(params, {}, x_BTHD, x_BTHD, x_BTHD, None)[0].shape
         (1, 3, 2, 4)
     """
 
-    name: ClassVar[str] = "tempered"
+    name: ClassVar[str] = "learned_temperature"
 
     dropout_rate: float = 0.0
     kernel: str = "auto"
