@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from attention.masks import Mask
@@ -96,15 +95,20 @@ class Case:
         )
         return {"params": params, "state": state}
 
+    def compiled_init(self, sizes: Sizes) -> Tree:
+        """The same by one compiled program, as NumPy arrays."""
+        init = jax.jit(lambda: self.init(sizes))
+        shapes = init.eval_shape()
+        return jax.device_get(init()) if jax.tree.leaves(shapes) else shapes
+
     def noisy(self, sizes: Sizes) -> Tree:
         """The same with noise on what is trained."""
         random = np.random.default_rng(7)
 
-        def noisy(x: jax.Array) -> jax.Array:
-            noise = random.normal(size=x.shape).astype(x.dtype)
-            return jnp.asarray(np.asarray(x) + 0.2 * noise)
+        def noisy(x: np.ndarray) -> np.ndarray:
+            return x + 0.2 * random.normal(size=x.shape).astype(x.dtype)
 
-        variables = self.init(sizes)
+        variables = self.compiled_init(sizes)
         return {**variables, "params": jax.tree.map(noisy, variables["params"])}
 
     def draw(

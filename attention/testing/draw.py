@@ -50,13 +50,16 @@ class Drawn:
             pattern = pattern(self.see_BHQK)
         return self.see_BHQK & see_of(pattern, self.shape)
 
-    def out(self, rng: jax.Array | None = None, **changes: Any) -> jax.Array:
-        """What the case returns, [B, Q, ...]; compiled once for all inputs of a shape."""
+    def out(self, rng: jax.Array | None = None, **changes: Any) -> np.ndarray:
+        """What the case returns, [B, Q, ...]; compiled once for all inputs of a shape.
+
+        It is NumPy's, since each operation on an array of JAX is compiled for each shape.
+        """
         drawn = replace(self, **changes)
         function = compiled(drawn.case, drawn.sizes)
-        return function(drawn.variables, drawn.inputs, drawn.mask, drawn.bias, rng)
+        return jax.device_get(function(drawn.variables, drawn.inputs, drawn.mask, drawn.bias, rng))
 
-    def out_and_grads(self, **changes: Any) -> tuple[jax.Array, Inputs]:
+    def out_and_grads(self, **changes: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The output, and the gradients by the inputs of its weighted sum."""
         return self.all_grads(**changes)[:2]
 
@@ -64,17 +67,18 @@ class Drawn:
         """The gradients of the same by the parameters."""
         return self.all_grads(**changes)[2]
 
-    def all_grads(self, **changes: Any) -> tuple[jax.Array, Inputs, Tree]:
+    def all_grads(self, **changes: Any) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
         drawn = replace(self, **changes)
         function = compiled_grad(drawn.case, drawn.sizes)
-        return function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias)
+        return jax.device_get(function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias))
 
     def expected(self) -> np.ndarray:
         """What the paper says, in float64."""
         bias = self.bias
         if hasattr(bias, "dense"):
             bias = bias.dense(self.shape.q_len, self.shape.k_len)
-        return self.case.expected(self.variables, self.inputs, self.see_BHQK, bias)
+        variables, inputs = jax.device_get((self.variables, self.inputs))
+        return self.case.expected(variables, inputs, self.see_BHQK, bias)
 
 
 @functools.cache
@@ -130,7 +134,7 @@ def draw(
     shape = Shape(batch, heads, q_len, k_len, one=place != "cross")
 
     def normal(*axes: int) -> jax.Array:
-        return jnp.asarray(random.normal(size=axes).astype(jnp.dtype(dtype)))
+        return jax.device_put(random.normal(size=axes).astype(jnp.dtype(dtype)))
 
     inputs = case.draw(normal, sizes, batch, q_len, None if shape.one else k_len)
     variables = (
@@ -156,7 +160,7 @@ def draw(
 def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
     """Parameters and state; drawn once."""
     variables = case.noisy(sizes)
-    return to_float64(variables) if jnp.dtype(dtype) == "float64" else variables
+    return jax.device_put(to_float64(variables) if jnp.dtype(dtype) == "float64" else variables)
 
 
 def to_float64(tree: Tree) -> Tree:

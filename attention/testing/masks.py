@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from attention.masks import (
@@ -34,14 +34,14 @@ class Shape(NamedTuple):
 
 def _lengths(random: np.random.Generator, shape: Shape) -> Mask:
     q_lengths_B, k_lengths_B = (
-        jnp.asarray(random.integers(1, n + 1, shape.batch)) for n in (shape.q_len, shape.k_len)
+        jax.device_put(random.integers(1, n + 1, shape.batch)) for n in (shape.q_len, shape.k_len)
     )
     return Lengths(q_lengths_B) if shape.one else Lengths(q_lengths_B, k_lengths_B)
 
 
 def _gaps(random: np.random.Generator, shape: Shape) -> Mask:
     q_valid_BQ, k_valid_BK = (
-        jnp.asarray((random.random((shape.batch, n)) < 0.6) | (n == 1))  # one token is real
+        jax.device_put((random.random((shape.batch, n)) < 0.6) | (n == 1))  # one token is real
         for n in (shape.q_len, shape.k_len)
     )
     return Valid(q_valid_BQ) if shape.one else Valid(q_valid_BQ, k_valid_BK)
@@ -49,7 +49,7 @@ def _gaps(random: np.random.Generator, shape: Shape) -> Mask:
 
 def _segments(random: np.random.Generator, shape: Shape) -> Mask:
     q_BQ, k_BK = (
-        jnp.asarray(np.sort(random.integers(0, 4, (shape.batch, n)))[:, ::-1].copy())
+        jax.device_put(np.sort(random.integers(0, 4, (shape.batch, n)))[:, ::-1].copy())
         for n in (shape.q_len, shape.k_len)
     )
     return Segments(q_BQ) if shape.one else Segments(q_BQ, k_BK)
@@ -59,7 +59,7 @@ def _any(random: np.random.Generator, shape: Shape) -> Mask:
     see_BHQK = random.random((shape.batch, shape.heads, shape.q_len, shape.k_len)) < 0.6
     see_BHQK[:, :, 0] &= shape.q_len == 1  # the first query sees nothing
     see_BHQK[:, :, -1, 0] = True
-    return Array(jnp.asarray(see_BHQK))
+    return Array(jax.device_put(see_BHQK))
 
 
 def _edges(random: np.random.Generator, shape: Shape) -> Mask:
@@ -68,7 +68,7 @@ def _edges(random: np.random.Generator, shape: Shape) -> Mask:
     edges_BE2 = random.integers(0, nodes, (shape.batch, 2 * nodes, 2))
     edges_BE2[edges_BE2[..., 0] % 3 == 1] = -1
     edges_BE2 = np.concatenate([edges_BE2, edges_BE2[:, :nodes], edges_BE2[:, :1, [0, 0]]], axis=1)
-    return Edges(jnp.asarray(edges_BE2, jnp.int32), nodes) & _lengths(random, shape)
+    return Edges(jax.device_put(edges_BE2.astype("int32")), nodes) & _lengths(random, shape)
 
 
 MAKERS = {

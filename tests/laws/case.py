@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from attention import MultiHead, testing
 from attention.modules.mixing import TokenMixing
 from attention.protocols import TokenMixer
+from attention.variants import Softmax
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,23 @@ class Case(testing.Case):
             return super().init(sizes)
         x_BTM = jnp.zeros((1, self.lengths[0], sizes.model_size))
         carried = self.attend.capabilities.decoding == "stateful"
-        init = jax.jit(self.layer(sizes, "float32").init)
+        init = self.layer(sizes, "float32").init
         variables = nn.meta.unbox(init(jax.random.key(0), x_BTM, x_BTM if carried else None))
         return {**variables, "params": variables.get("params", {})}
+
+    def compiled_init(self, sizes):
+        """Of all attentions that have no variables, a MultiHead has the same: made once."""
+        if self.module is MultiHead and self.attend.capabilities.projections == "apart":
+            alone = replace(self, module=None)
+            if not jax.tree.leaves(jax.eval_shape(lambda: alone.init(sizes))):
+                return copy.deepcopy(projections(sizes, self.groups))
+        return super().compiled_init(sizes)
 
     def noisy(self, sizes):
         """The output's bias is zero, as laws ask."""
         variables = super().noisy(sizes)
         if self.module is not None and (out := variables["params"].get("out")):
-            out["bias"] = jnp.zeros_like(out["bias"])
+            out["bias"] = np.zeros_like(out["bias"])
         return variables
 
     def draw(self, normal, sizes, batch, q_len, k_len):
@@ -93,6 +105,13 @@ class Case(testing.Case):
             return super().expected(variables, inputs, see_BHQK, bias)
         x = inputs["x"]
         return self.reference(variables["params"], x, inputs.get("memory", x), see_BHQK)
+
+
+@functools.cache
+def projections(sizes, groups):
+    """The variables of a MultiHead whose attention has none."""
+    case = Case("", Softmax(), None, groups=groups, module=MultiHead)
+    return testing.Case.compiled_init(case, sizes)
 
 
 def mixing(heads: int, attention: TokenMixer, features: int, dtype: Any) -> TokenMixing:

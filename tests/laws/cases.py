@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-import jax.numpy as jnp
+import jax
 
 from attention import MultiHead
 from attention.biases import ALiBi, Bias, Relative
@@ -54,7 +54,7 @@ def alibi(random: Any, heads: int, q_len: int, k_len: int) -> Bias:
 
 def relative(random: Any, heads: int, q_len: int, k_len: int) -> Bias:
     table = random.normal(size=(1, heads, 8, 1))
-    return Relative(jnp.asarray(table, "float32"), max_distance=6)
+    return Relative(jax.device_put(table.astype("float32")), max_distance=6)
 
 
 CASES = [

@@ -47,16 +47,13 @@ def extend(case, sizes):
 
 def advance(drawn, cache, first, last, mask=None, inputs=None):
     """Outputs of the positions from first to last - 1, and the cache after them."""
-    inputs = {
-        name: jnp.asarray(np.asarray(x)[:, first:last])
-        for name, x in (inputs or drawn.inputs).items()
-    }
+    inputs = {name: np.asarray(x)[:, first:last] for name, x in (inputs or drawn.inputs).items()}
     batch = next(iter(inputs.values())).shape[0]
-    pos_BQ = jnp.asarray(np.broadcast_to(np.arange(first, last), (batch, last - first)))
+    pos_BQ = np.broadcast_to(np.arange(first, last), (batch, last - first))
     bias = drawn.bias
     if bias is not None and hasattr(bias, "shape"):  # an array: its rows are these queries
         bias = np.pad(np.asarray(bias), ((0, 0),) * 3 + ((0, ROOM - LENGTH),))
-        bias = jnp.asarray(bias[:, :, first:last])
+        bias = bias[:, :, first:last]
     function = extend(drawn.case, drawn.sizes)
     return function(drawn.variables, cache, inputs, pos_BQ, mask, bias)
 
@@ -101,26 +98,26 @@ def test_rows_at_unequal_lengths_survive_a_beam_reorder(setting):
         for first in range(last):  # one token at a time: one program serves both rows
             _, cache = advance(drawn, cache, first, first + 1, inputs=own)
         caches.append(cache)
-    cache = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *caches)
+    cache = jax.tree.map(lambda *leaves: np.concatenate(leaves), *caches)
     # As a beam search does: row 1 survives twice, and then the last of three goes first.
     rows = [1, 0, 1]
-    cache = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows]), cache)
+    cache = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], cache)
     function = extend(drawn.case, drawn.sizes)
     for step in range(3):
         if step == 2:
             order = [2, 0, 1]
             rows = [rows[i] for i in order]
-            cache = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[order]), cache)  # noqa: B023
+            cache = jax.tree.map(lambda leaf: np.asarray(leaf)[order], cache)  # noqa: B023
         at = [behind[row] + step for row in rows]
         pairs = list(zip(rows, at, strict=True))
         inputs = {
-            name: jnp.asarray(np.stack([np.asarray(x)[row, i] for row, i in pairs])[:, None])
+            name: np.stack([np.asarray(x)[row, i] for row, i in pairs])[:, None]
             for name, x in drawn.inputs.items()
         }
-        pos_BQ = jnp.asarray(np.array(at)[:, None])
+        pos_BQ = np.array(at)[:, None]
         ours, cache = function(drawn.variables, cache, inputs, pos_BQ, None, drawn.bias)
         theirs = np.stack([full[row, i] for row, i in pairs])
-        assert_close(ours[:, 0], theirs, TOLERANCE)
+        assert_close(np.asarray(ours)[:, 0], theirs, TOLERANCE)
 
 
 @pytest.mark.parametrize("setting", decoders(("all",)))
@@ -131,7 +128,7 @@ def test_a_cache_may_grow_on_the_way(setting):
     for last, room in ((2, 2), (7, ROOM)):
         longer = start(drawn, 2, room)
         cache = jax.tree.map(
-            lambda empty, kept: jnp.asarray(put_first(np.array(empty), np.asarray(kept))),
+            lambda empty, kept: put_first(np.array(empty), np.asarray(kept)),
             longer, cache,
         )  # fmt: skip
         ours, cache = advance(drawn, cache, first, last)

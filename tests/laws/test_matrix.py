@@ -43,7 +43,7 @@ def test_the_effective_matrix(setting, seed):
 @pytest.mark.parametrize("setting", places_of([case for case in ALONE if case.linear]))
 def test_linear_in_the_values(setting):
     drawn, other = draw(setting, 0), draw(setting, 1)
-    one, two = (qkv(d.inputs)[2] for d in (drawn, other))
+    one, two = (np.asarray(qkv(d.inputs)[2]) for d in (drawn, other))
 
     def out(v):
         return drawn.out(inputs=drawn.inputs | {"v": v})

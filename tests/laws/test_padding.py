@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -65,7 +64,7 @@ def beside(real_BT, x):
 
 def where_real(drawn, name, x, other):
     real_BT = real_of(drawn)[name in KEYS]
-    return jnp.asarray(np.where(beside(real_BT, x), x, np.asarray(other, x.dtype)))
+    return jax.device_put(np.where(beside(real_BT, x), x, np.asarray(other, x.dtype)))
 
 
 def spoilt(drawn):
@@ -78,7 +77,7 @@ def longer(drawn):
 
     def pad(x, value):
         widths = [(0, 0), (0, MORE), *[(0, 0)] * (x.ndim - 2)]
-        return jnp.asarray(np.pad(np.asarray(x), widths, constant_values=value))
+        return jax.device_put(np.pad(np.asarray(x), widths, constant_values=value))
 
     def lengthen(x):
         if isinstance(x, Edges):
@@ -130,9 +129,9 @@ def test_more_padding_changes_nothing(setting, dtype):
 @pytest.mark.parametrize(("setting", "dtype"), padded(("lengths", "edges"), "bfloat16", "float16"))
 def test_a_sentence_of_no_tokens_is_zero_and_so_are_its_gradients(setting, dtype):
     drawn = draw(setting, dtype=dtype)
-    lengths_B = jnp.array([0, drawn.shape.q_len])
+    lengths_B = jax.device_put(np.array([0, drawn.shape.q_len]))
     mask = jax.tree.map(lambda x: lengths_B if x.ndim == 1 else x, drawn.mask)
-    inputs = {name: jnp.asarray(8 * np.asarray(x)) for name, x in drawn.inputs.items()}
+    inputs = {name: jax.device_put(8 * np.asarray(x)) for name, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(mask=mask, inputs=inputs)
     for x in map(numbers, (out, *grads.values())):
         assert not x[0].any()
@@ -148,7 +147,7 @@ def test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient(setting, dtype):
     unseen_BK = ~drawn.seen_BHQK.any(axis=(1, 2))
     assert dead_BQ.any()
     # Large scores: a finite stand-in for minus infinity would be met.
-    inputs = {n: (60 * x).astype(dtype) if n == "q" else x for n, x in drawn.inputs.items()}
+    inputs = {n: 60 * np.asarray(x) if n == "q" else x for n, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(inputs=inputs)
     dead_BHQ = ~drawn.seen_BHQK.any(axis=3)
     assert not numbers(out)[dead_BHQ.swapaxes(1, 2)].any()
@@ -165,7 +164,7 @@ def test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient(setting, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_where_nobody_sees_anything_all_is_zero(setting, dtype):
     drawn = draw(setting, dtype=dtype)
-    nothing = Array(jnp.zeros(drawn.shape[:4], bool))
+    nothing = Array(np.zeros(drawn.shape[:4], bool))
     out, grads = drawn.out_and_grads(mask=nothing)
     for x in (out, *grads.values()):
         assert np.array_equal(numbers(x), np.zeros(x.shape))

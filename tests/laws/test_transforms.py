@@ -69,7 +69,7 @@ def test_transforms_change_nothing(case, transform):
     drawn = drawn_of(case)
     out, grads = drawn.out_and_grads()
     copies, our_grads = out_and_grads(drawn, transform(drawn))
-    for copy in copies:
+    for copy in np.asarray(copies):
         assert_close(copy, out, TOLERANCE)
     assert our_grads.keys() == grads.keys()
     for name, grad in grads.items():
