@@ -44,6 +44,17 @@ def accumulator(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
+def product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
+    """A product in the dtype of the narrower side, summed in at least float32."""
+    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
+    return jnp.einsum(
+        subscripts,
+        left.astype(narrow),
+        right.astype(narrow),
+        preferred_element_type=dtype or accumulator(narrow),
+    )
+
+
 def unit(x: jax.Array) -> jax.Array:
     """x / |x| along the last axis, found at least in float32, in x's dtype.
 

@@ -20,12 +20,11 @@ import jax.numpy as jnp
 from attention.biases import Bias
 from attention.kernels.choice import KERNELS, choose, explained
 from attention.kernels.dropped import Dropped, check_rate, draw
-from attention.kernels.heads import by_head, check_heads, differs
+from attention.kernels.heads import by_head, check_heads, differs_by_head
 from attention.kernels.inputs import Inputs, checked, read_inputs
 from attention.kernels.request import Request
-from attention.kernels.rows import lined_up
+from attention.kernels.rows import Extras, pad_extras
 from attention.kernels.sharded import over_mesh, splits_heads
-from attention.kernels.tiled.tiles import Extras
 from attention.masks import Everything, Mask
 
 __all__ = [
@@ -74,8 +73,8 @@ def softmax_attention(
       TypeError: an argument or the bias is not floating, or a mask not boolean.
       NotImplementedError: the kernel that is forced cannot do this.
 
-    Cost: (D + E) multiply-adds a head for each pair that the mask shows, and for what its tiles or
-    cells hold beside; memory is linear in Q and K.
+    Cost: (D + E) multiply-adds a head for each pair that the mask shows, and for what else its
+    tiles or blocks hold; memory is linear in Q and K.
     """
     inputs = read_inputs(q_BQHD, k_BKGD, v_BKGE, mask, bias)
     return attend_by_softmax(inputs, scale=scale, dropout_rate=dropout_rate, rng=rng, kernel=kernel)
@@ -99,11 +98,11 @@ def attend_by_softmax(
         return jnp.zeros((batch, q_len, heads, v_BKGE.shape[3]), v_BKGE.dtype)
     dropped = draw(rng, dropout_rate, (batch, heads, q_len, k_len)) if dropout else None  # type: ignore[arg-type]
     scale = 1.0 / math.sqrt(size) if scale is None else scale
-    mask, bias, dropped = lined_up(Extras(mask, bias, dropped), q_len, k_len)
+    mask, bias, dropped = pad_extras(Extras(mask, bias, dropped), q_len, k_len)
     one = partial(_one_mask, kernel, scale)
     # Splash attention takes heads that differ together, but needs to know which ones they are.
     apart = kernel in ("auto", "sparse") or (kernel == "splash" and splits_heads(q_BQHD, k_BKGD))
-    if differs(mask) and apart:
+    if differs_by_head(mask) and apart:
         k_BKHD, v_BKHE = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (k_BKGD, v_BKGE))
         return by_head(one, q_BQHD, k_BKHD, v_BKHE, mask, (bias, dropped))
     return one(q_BQHD, k_BKGD, v_BKGE, mask, (bias, dropped))

@@ -1,4 +1,4 @@
-"""Heads of one mask each: every group of heads that share one is worked out by itself."""
+"""Masks that differ by head: the heads that share a mask are computed together."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention.kernels.rows import zero_padding
 from attention.masks import Mask, PerHead, conjuncts
 
 
 def check_heads(mask: Mask | None, heads: int) -> None:
-    """Raises ValueError where a mask differs by head and was made for another number of them."""
-    for part in conjuncts(mask):
-        if isinstance(part, PerHead) and len(part.masks) != heads:
+    """Raises ValueError if a mask differs by head and was made for another number of heads."""
+    for one in conjuncts(mask):
+        if isinstance(one, PerHead) and len(one.masks) != heads:
             raise ValueError(
-                f"PerHead has masks for {len(part.masks)} heads, and attention has {heads}; "
+                f"PerHead has masks for {len(one.masks)} heads, and attention has {heads}; "
                 "give it one mask for each head"
             )
 
 
-def differs(mask: Mask | None) -> bool:
-    """Whether heads have masks of their own."""
-    return any(isinstance(part, PerHead) for part in conjuncts(mask))
+def differs_by_head(mask: Mask | None) -> bool:
+    """Whether the mask differs by head."""
+    return any(isinstance(one, PerHead) for one in conjuncts(mask))
 
 
 def by_head(
@@ -37,7 +38,7 @@ def by_head(
     mask: Mask,
     extras: Any,
 ) -> jax.Array:
-    """``compute(q, k, v, mask, extras)`` for the heads of each mask, put together again.
+    """``compute(q, k, v, mask, extras)`` for the heads of each mask, concatenated.
 
     Args:
       compute: attention under a mask that is the same for all heads.
@@ -46,37 +47,38 @@ def by_head(
       extras: a tree of arrays with the heads second (H or 1) where they have four axes.
     """
     heads = q_BQHD.shape[2]
-    parts = list(conjuncts(mask))
-    differing = [part.masks for part in parts if isinstance(part, PerHead)]
-    others = [part for part in parts if not isinstance(part, PerHead)]
-    groups: list[tuple[Any, list[int]]] = []
-    for head, masks in enumerate(zip(*differing, strict=True)):
-        own = functools.reduce(operator.and_, masks)
-        same = next((members for other, members in groups if _equal(other, own)), None)
+    by_head = [one.masks for one in conjuncts(mask) if isinstance(one, PerHead)]
+    shared = [one for one in conjuncts(mask) if not isinstance(one, PerHead)]
+    groups: list[tuple[Mask, list[int]]] = []
+    for head, masks in enumerate(zip(*by_head, strict=True)):
+        of_head = functools.reduce(operator.and_, masks)
+        same = next((members for other, members in groups if _equal(other, of_head)), None)
         if same is None:
-            groups.append((own, [head]))
+            groups.append((of_head, [head]))
         else:
             same.append(head)
 
-    def of(tree: Any, chosen: np.ndarray) -> Any:
-        def pick(leaf: Any) -> Any:
+    def take(tree: Any, members: list[int]) -> Any:
+        def take_leaf(leaf: Any) -> Any:
             leaf = jnp.asarray(leaf)
-            return leaf[:, chosen] if leaf.ndim == 4 and leaf.shape[1] == heads > 1 else leaf
+            by_head = leaf.ndim == 4 and leaf.shape[1] == heads > 1
+            return leaf[:, np.array(members)] if by_head else leaf
 
-        return jax.tree.map(pick, tree)
+        return jax.tree.map(take_leaf, tree)
 
     outs = []
-    for own, members in groups:
-        chosen = np.array(members)
-        own = of(functools.reduce(operator.and_, others, own), chosen)
-        mine = (x[:, :, chosen] for x in (q_BQHD, k_BKHD, v_BKHE))
-        outs.append(compute(*mine, own, of(extras, chosen)))
-    places = np.argsort(np.concatenate([members for _, members in groups]))
-    return jnp.concatenate(outs, axis=2)[:, :, places]
+    for of_heads, members in groups:
+        of_heads = take(functools.reduce(operator.and_, shared, of_heads), members)
+        q, k, v = (x[:, :, np.array(members)] for x in (q_BQHD, k_BKHD, v_BKHE))
+        # A position may be padding for these heads, and real for others.
+        q, k, v = zero_padding(q, k, v, of_heads)
+        outs.append(compute(q, k, v, of_heads, take(extras, members)))
+    order = np.argsort(np.concatenate([members for _, members in groups]))
+    return jnp.concatenate(outs, axis=2)[:, :, order]
 
 
 def _equal(one: Mask, other: Mask) -> bool:
-    """Whether two masks are known to be the same; those with arrays only if they are one object."""
+    """Whether two masks are known to be equal; masks with arrays only if they are one object."""
     if one is other:
         return True
     static = not jax.tree.leaves(one) and not jax.tree.leaves(other)

@@ -16,7 +16,7 @@ import jax
 
 from attention import MultiHead
 from attention.biases import ALiBi, Bias, Relative
-from attention.kernels.tiled.plan import Limits
+from attention.kernels.limits import Limits
 from attention.masks import Window
 from attention.positions import Rotary
 from attention.shapes import Sizes

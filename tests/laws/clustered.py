@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from attention.kernels.tiled.plan import Limits
+from attention.kernels.limits import Limits
 from attention.shapes import Sizes
 from attention.variants.clustered.reformer import Reformer
 from attention.variants.clustered.routing import Routing

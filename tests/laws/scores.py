@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from attention.kernels.tiled.plan import Limits
+from attention.kernels.limits import Limits
 from attention.variants import Additive, Cosine, LearnedTemperature, ReLU
 from tests.laws.case import Case
 from tests.reference import scores

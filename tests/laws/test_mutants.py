@@ -78,7 +78,7 @@ def transposed(tile: Callable) -> Callable:
     return lambda *arguments: tile(*arguments).swapaxes(2, 3)
 
 
-def without_transpose(from_rows: Callable) -> Callable:
+def without_transpose(_: Callable) -> Callable:
     def wrong(x_RTD: jax.Array, heads: int, length: int) -> jax.Array:
         return x_RTD[:, :length].reshape(-1, length, heads, x_RTD.shape[-1])
 
@@ -107,8 +107,8 @@ def all_full(kinds: Callable) -> Callable:
     return lambda self: tuple((tiles_P2, False) for tiles_P2, _ in kinds(self))
 
 
-def first_head_only(pick: Callable) -> Callable:
-    return lambda tree, row_b_G, row_h_G: pick(tree, row_b_G, 0 * row_h_G)
+def first_head_only(take_rows: Callable) -> Callable:
+    return lambda tree, row_b_G, row_h_G: take_rows(tree, row_b_G, 0 * row_h_G)
 
 
 def no_query_offset(tile: Callable) -> Callable:
@@ -161,14 +161,14 @@ MUTANTS = [
            equation(mask="window")),
     Mutant("the mask on the wrong axis", "attention.masks.Mask.tile", transposed,
            equation(place="decoder")),
-    Mutant("heads joined without a transpose", M + "tiled.tiled.from_rows", without_transpose,
+    Mutant("heads joined without a transpose", M + "tiled.tiled.unflatten_heads", without_transpose,
            equation()),
-    Mutant("a finite sentinel", M + "tiled.tiles.Extras.scores", finite_sentinel,
+    Mutant("a finite sentinel", M + "tiled.tiled.tile_scores", finite_sentinel,
            padding("test_a_row_that_sees_nothing_is_zero_and_so_is_its_gradient", "any")),
-    Mutant("a mean over padding", M + "tiled.tiles.Extras.scores", weak_sentinel,
+    Mutant("a mean over padding", M + "tiled.tiled.tile_scores", weak_sentinel,
            padding("test_more_padding_changes_nothing", "lengths")),
     Mutant("keys beyond the end", M + "tiled.plan.Plan.kinds", all_full, equation()),
-    Mutant("every head under the first head's mask", M + "tiled.tiles.pick", first_head_only,
+    Mutant("every head under the first head's mask", M + "tiled.tiles.take_rows", first_head_only,
            equation(mask="any")),
     Mutant("a bias without the tile's offset", "attention.biases.Bias.tile", no_query_offset,
            equation(BIASED)),
@@ -179,13 +179,13 @@ MUTANTS = [
     Mutant("a causal mask that is not asked", "attention.masks.Causal.blocks", always_full,
            lambda: test_causality.test_what_comes_later_changes_nothing(
                Setting(CASE, "decoder", "all"), "float32")),
-    Mutant("a cached position one early", M + "decode.cache.written", one_early,
+    Mutant("a cached position one early", M + "decode.cache.write", one_early,
            lambda: test_decoding.test_step_by_step_is_the_full_pass(
                Setting(CACHED, "decoder", "all"), (3, 4, 7))),
     Mutant("scores that are not scaled", M + "tiled.tiled.Static", unscaled, equation()),
     Mutant("shared heads in the wrong order", "attention.kernels.jnp.repeat", interleaved,
            equation(GROUPED)),
-    Mutant("padding that is not zeroed", M + "tiled.tiled.zero_padding", as_it_is,
+    Mutant("padding that is not zeroed", M + "inputs.zero_padding", as_it_is,
            padding("test_what_stands_in_padding_changes_nothing", "lengths")),
     Mutant("the last tile left out", M + "tiled.plan.Plan.kinds", one_tile_less, equation()),
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Keys and values of earlier positions, kept by head, and softmax attention to them step by step.
+"""Caches of keys and values, by head, and softmax attention to them step by step.
 
-Each head's lie together, so that no step of a search copies them; every leaf has the batch first.
-Masks, and biases that are a Bias, speak of absolute positions; each row stands at its ``index_B``.
+The keys of a head are contiguous, so that no step of a search copies them; every leaf has the batch
+first. Masks and biases take absolute positions; each row is at its ``index_B``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attention.shapes import Sizes, Tree
 
 
 def empty(sizes: Sizes, batch: int, room: int, dtype: Any) -> Tree:
-    """A cache with room for keys and values, and the position at which each row stands."""
+    """A cache with room for keys and values, and the position of each row."""
     heads = sizes.kv_heads or sizes.heads
     return {
         "k_BHKD": jnp.zeros((batch, heads, room, sizes.size), dtype),
@@ -28,14 +28,14 @@ def empty(sizes: Sizes, batch: int, room: int, dtype: Any) -> Tree:
     }
 
 
-def written(cache_BHKD: jax.Array, new_BQHD: jax.Array, at_BQ: jax.Array) -> jax.Array:
-    """The cache with each row's new keys or values put where the row says."""
+def write(cache_BHKD: jax.Array, new_BQHD: jax.Array, at_BQ: jax.Array) -> jax.Array:
+    """The cache with new keys or values at the positions of each row."""
     rows_B1 = jnp.arange(at_BQ.shape[0])[:, None]
     return cache_BHKD.at[rows_B1, :, at_BQ].set(new_BQHD.astype(cache_BHKD.dtype))
 
 
-def finite(v_BHKE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
-    """Zeroes the values that no query sees: what stands in padding may not even be finite."""
+def zero_unseen(v_BHKE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
+    """Zeroes the values that no query sees: padding may not be finite."""
     seen_BHK, (heads, length) = see_BHQK.any(axis=2), v_BHKE.shape[1:3]
     if seen_BHK.shape[1] > heads:  # by any of the heads that share a value
         seen_BHK = seen_BHK.reshape(len(seen_BHK), heads, -1, length).any(axis=2)
@@ -43,48 +43,48 @@ def finite(v_BHKE: jax.Array, see_BHQK: jax.Array) -> jax.Array:
 
 
 def extend(cache: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
-    """Appends Q positions to all that are kept, and attends from them causally, under a mask."""
+    """Appends Q positions to a cache, and attends from them causally, under a mask."""
     q_BQHD, k_BQHD, v_BQHE, mask, bias, _ = inputs
     new, length = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
     at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
-    k_BHKD = written(cache["k_BHKD"], k_BQHD, at_BQ)
-    v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
+    k_BHKD = write(cache["k_BHKD"], k_BQHD, at_BQ)
+    v_BHKE = write(cache["v_BHKE"], v_BQHE, at_BQ)
     k_pos = jnp.arange(length, dtype=jnp.int32)[None, None, None, :]
     see_BHQK = (Causal() & mask).at(at_BQ[:, None, :, None], k_pos)
     kept = {"k_BHKD": k_BHKD, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
-    if not isinstance(mask, Everything):  # what stands in padding may not even be finite
-        v_BHKE = finite(v_BHKE, see_BHQK)
+    if not isinstance(mask, Everything):  # padding may not be finite
+        v_BHKE = zero_unseen(v_BHKE, see_BHQK)
     added = None if bias is None else bias.at(at_BQ[:, None, :, None], k_pos)
     return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=added), kept
 
 
 def extend_ring(cache: Tree, inputs: Inputs) -> tuple[jax.Array, Tree]:
-    """The same where the room is a ring of the latest positions; the mask shows nothing earlier."""
+    """``extend`` of a ring of the latest positions; the mask must hide all earlier ones."""
     q_BQHD, k_BQHD, v_BQHE, mask, bias, _ = inputs
     new, width = q_BQHD.shape[1], cache["k_BHKD"].shape[2]
     q_pos_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
-    pos_BK = jnp.concatenate([in_ring(cache["index_B"], width), q_pos_BQ], axis=1)
+    pos_BK = jnp.concatenate([ring_positions(cache["index_B"], width), q_pos_BQ], axis=1)
     k_BHKD, v_BHKE = (
         jnp.concatenate([cache[name], x.swapaxes(1, 2).astype(cache[name].dtype)], axis=2)
         for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
     )
-    out_BQHE = over_positions(q_BQHD, q_pos_BQ, k_BHKD, v_BHKE, pos_BK, mask, bias)
-    return out_BQHE, in_ring_after(cache, k_BQHD, v_BQHE)
+    out_BQHE = attend_to_positions(q_BQHD, q_pos_BQ, k_BHKD, v_BHKE, pos_BK, mask, bias)
+    return out_BQHE, write_ring(cache, k_BQHD, v_BQHE)
 
 
-def in_ring_after(cache: Tree, k_BQHD: jax.Array, v_BQHE: jax.Array) -> Tree:
-    """The ring with Q further positions written over the oldest."""
+def write_ring(cache: Tree, k_BQHD: jax.Array, v_BQHE: jax.Array) -> Tree:
+    """The ring with Q new positions in place of the oldest."""
     new, width = k_BQHD.shape[1], cache["k_BHKD"].shape[2]
     last = min(new, width)
     slots_BL = (cache["index_B"][:, None] + jnp.arange(new - last, new)[None]) % width
     return {
-        "k_BHKD": written(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
-        "v_BHKE": written(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
+        "k_BHKD": write(cache["k_BHKD"], k_BQHD[:, -last:], slots_BL),
+        "v_BHKE": write(cache["v_BHKE"], v_BQHE[:, -last:], slots_BL),
         "index_B": cache["index_B"] + new,
     }
 
 
-def over_positions(
+def attend_to_positions(
     q_BQHD: jax.Array,
     q_pos_BQ: jax.Array,
     k_BHKD: jax.Array,
@@ -93,16 +93,16 @@ def over_positions(
     mask: Mask,
     bias: Bias | None,
 ) -> jax.Array:
-    """Causal attention to keys that stand in any order, at ``pos_BK``; -1 is none."""
+    """Causal attention to keys in any order, with positions ``pos_BK``; -1 is none."""
     q_pos, k_pos = q_pos_BQ[:, None, :, None], jnp.maximum(pos_BK, 0)[:, None, None, :]
     see_BHQK = (Causal() & mask).at(q_pos, k_pos) & (pos_BK >= 0)[:, None, None, :]
-    v_BHKE = finite(v_BHKE, see_BHQK)
+    v_BHKE = zero_unseen(v_BHKE, see_BHQK)
     added = None if bias is None else bias.at(q_pos, k_pos)
     return step_attention(q_BQHD, k_BHKD, v_BHKE, see_BHQK, bias=added)
 
 
-def in_ring(index_B: jax.Array, width: int) -> jax.Array:
-    """The position that each slot of the ring holds, negative where it holds none yet."""
+def ring_positions(index_B: jax.Array, width: int) -> jax.Array:
+    """The position in each slot of the ring, negative where the slot is empty."""
     slot_1W = jnp.arange(width)[None]
     last_B1 = index_B[:, None] - 1
     return last_B1 - (last_B1 - slot_1W) % width

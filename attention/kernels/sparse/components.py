@@ -11,11 +11,11 @@ from jax import lax
 
 from attention.biases import Bias
 from attention.kernels.dropped import Dropped
+from attention.kernels.limits import divisor
+from attention.kernels.rows import Extras
 from attention.kernels.sparse.blocks import Block, concatenate
 from attention.kernels.sparse.permute import permute
 from attention.kernels.sparse.schedule import BlockGroup, Schedule, make_schedule
-from attention.kernels.tiled.plan import divisor
-from attention.kernels.tiled.tiles import Extras
 from attention.masks import Mask
 from attention.masks.components import MaskComponent
 from attention.shapes import Tree, accumulator

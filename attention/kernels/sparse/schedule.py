@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attention.kernels.tiled.plan import divisor
+from attention.kernels.limits import divisor
 from attention.masks import EMPTY, FULL, MIXED, Tiling
 from attention.masks.components import DynamicRange, MaskComponent
 from attention.masks.tiling import in_tiles

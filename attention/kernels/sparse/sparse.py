@@ -17,8 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from attention.kernels.limits import Limits, limits
 from attention.kernels.request import Request
-from attention.kernels.rows import zero_padding
+from attention.kernels.rows import Extras
 from attention.kernels.sparse.blocks import Block
 from attention.kernels.sparse.components import (
     ComponentPlan,
@@ -29,10 +30,9 @@ from attention.kernels.sparse.components import (
 )
 from attention.kernels.sparse.permute import permute, unpermute
 from attention.kernels.sparse.schedule import make_schedule
-from attention.kernels.tiled.plan import Limits, limits, make_plan
-from attention.kernels.tiled.tiles import Extras, product
+from attention.kernels.tiled.plan import make_plan
 from attention.masks import as_mask
-from attention.shapes import Tree, accumulator
+from attention.shapes import Tree, accumulator, product
 
 
 def is_profitable(request: Request) -> bool:
@@ -68,7 +68,6 @@ def sparse(
     A key that is not finite, and not padding, reaches all queries of its blocks.
     """
     mask = as_mask(mask)
-    q_BQHD, k_BKHD, v_BKHE = zero_padding(q_BQHD, k_BKHD, v_BKHE, mask)
     static, extras = _Static(scale, limits()), Extras(mask, bias, dropped)
     return _attention(static, q_BQHD, k_BKHD, v_BKHE, extras)
 

@@ -1,6 +1,6 @@
-"""Splash attention's kernel for masks of ours, which it gets while a program is traced.
+"""Splash attention's kernel for our masks, made while a program is traced.
 
-Importing this module brings Pallas for TPUs.
+This module imports Pallas for TPUs.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import jax
 import numpy as np
 from jax.experimental.pallas.ops.tpu import splash_attention as pallas
 
-from attention.kernels.request import pattern
+from attention.kernels.request import as_band
 from attention.masks import EMPTY, FULL, Mask, Tiling
 
-BLOCK = 128  # the lanes of a TPU; lengths are filled up to a multiple
+BLOCK = 128  # the lanes of a TPU; lengths are padded to a multiple
 _MOST_BLOCK = 512
-_SIDE = 512  # of the tiles in which first keys are looked for
+_SIDE = 512  # of the tiles that are searched for first keys
 _NO_MESH = jax.sharding.AbstractMesh((), ())  # in jax.shard_map, known values would be split too
 
 
-def filled(length: int) -> int:
+def padded(length: int) -> int:
     """The length in whole blocks."""
     return length + -length % BLOCK
 
 
-@functools.lru_cache(maxsize=16)  # several layers ask, at every trace
-def kernel(masks: tuple[Mask, ...], q_len: int, k_len: int, interpret: bool) -> Any:
-    """The kernel for heads with these masks, which have no arrays; what it holds is in NumPy."""
-    of_heads = pallas.MultiHeadMask([translated(mask, q_len, k_len) for mask in masks])
+@functools.lru_cache(maxsize=16)  # for several layers, and further traces
+def make_kernel(masks: tuple[Mask, ...], q_len: int, k_len: int, interpret: bool) -> Any:
+    """The kernel for heads with these masks, which have no arrays; its constants are NumPy's."""
+    of_heads = pallas.MultiHeadMask([convert(mask, q_len, k_len) for mask in masks])
     q_block, k_block = map(_block, of_heads.shape[1:])
     with jax.ensure_compile_time_eval(), jax.sharding.use_abstract_mesh(_NO_MESH):
         made = pallas.make_splash_mha(
@@ -57,28 +57,28 @@ def _block(length: int) -> int:
     return max(n for n in range(BLOCK, _MOST_BLOCK + 1, BLOCK) if length % n == 0)
 
 
-def translated(mask: Mask, q_len: int, k_len: int) -> Any:
-    """The mask as splash attention's: its own if there is one, else ``Translated``."""
-    seen, shape = pattern(mask), (filled(q_len), filled(k_len))
-    if seen is None or (_first_key(mask, q_len, k_len) == k_len).any():
-        return Translated(mask, q_len, k_len)
-    if seen.left is None and seen.right is None:
+def convert(mask: Mask, q_len: int, k_len: int) -> Any:
+    """The mask for splash attention: one of its own if possible, else ``ConvertedMask``."""
+    band, shape = as_band(mask), (padded(q_len), padded(k_len))
+    if band is None or (_first_key(mask, q_len, k_len) == k_len).any():
+        return ConvertedMask(mask, q_len, k_len)
+    if band.left is None and band.right is None:
         return pallas.FullMask(shape)
-    if seen.left is None and seen.right == 0:
+    if band.left is None and band.right == 0:
         return pallas.CausalMask(shape)
-    return pallas.LocalMask(shape, (seen.left, seen.right), offset=0)
+    return pallas.LocalMask(shape, (band.left, band.right), offset=0)
 
 
 @dataclass(frozen=True)
-class Translated(pallas.Mask):
+class ConvertedMask(pallas.Mask):
     """A mask without arrays, in NumPy, by the slice; equal for equal masks.
 
-    A query that sees nothing is shown the first key, so that nothing divides by zero: what it gets
+    A query that sees nothing sees the first key here, so that nothing divides by zero; its output
     is zeroed afterwards.
 
     Attributes:
-      mask: ours.
-      q_len, k_len: what there is; the shape is filled up to blocks.
+      mask: our mask.
+      q_len, k_len: queries and keys; the shape is padded to whole blocks.
     """
 
     mask: Mask
@@ -88,19 +88,19 @@ class Translated(pallas.Mask):
     @property
     def shape(self) -> tuple[int, int]:
         """Queries and keys in whole blocks."""
-        return filled(self.q_len), filled(self.k_len)
+        return padded(self.q_len), padded(self.k_len)
 
     def __getitem__(self, idx: tuple[slice, slice]) -> np.ndarray:
         (q_first, q_last, _), (k_first, k_last, _) = (
             one.indices(size) for one, size in zip(idx, self.shape, strict=True)
         )
-        see_QK = self._seen(q_first, k_first, q_last - q_first, k_last - k_first)
+        see_QK = self._tile(q_first, k_first, q_last - q_first, k_last - k_first)
         if k_first == 0 < k_last:
-            see_QK[:, 0] |= self._lost_Q[q_first:q_last]
+            see_QK[:, 0] |= self._sees_nothing_Q[q_first:q_last]
         return see_QK
 
-    def _seen(self, q_first: int, k_first: int, q_size: int, k_size: int) -> np.ndarray:
-        """A tile of the mask, worked out only where its blocks do not tell."""
+    def _tile(self, q_first: int, k_first: int, q_size: int, k_size: int) -> np.ndarray:
+        """A tile of the mask, computed only where its blocks are mixed."""
         rows, columns = (
             slice(first // BLOCK, -(-(first + size) // BLOCK))
             for first, size in ((q_first, q_size), (k_first, k_size))
@@ -115,10 +115,10 @@ class Translated(pallas.Mask):
         return self.mask.blocks(Tiling(*self.shape, BLOCK, BLOCK))
 
     @functools.cached_property
-    def _lost_Q(self) -> np.ndarray:
-        """Which queries see nothing; none of those that fill up."""
-        lost_Q = _first_key(self.mask, self.q_len, self.k_len) == self.k_len
-        return np.pad(lost_Q, (0, self.shape[0] - self.q_len))
+    def _sees_nothing_Q(self) -> np.ndarray:
+        """Which queries see nothing; padding does not count."""
+        nothing_Q = _first_key(self.mask, self.q_len, self.k_len) == self.k_len
+        return np.pad(nothing_Q, (0, self.shape[0] - self.q_len))
 
 
 def first_keys(masks: tuple[Mask, ...], q_len: int, k_len: int) -> np.ndarray:
@@ -127,24 +127,25 @@ def first_keys(masks: tuple[Mask, ...], q_len: int, k_len: int) -> np.ndarray:
     return np.stack([_first_key(mask, q_len, k_len) for mask in masks], axis=1)
 
 
-@functools.lru_cache(maxsize=64)  # several layers ask, at every trace
+@functools.lru_cache(maxsize=64)  # for several layers, and further traces
 def _first_key(mask: Mask, q_len: int, k_len: int) -> np.ndarray:
-    """The first key that each query sees, K for none: int [Q], not to be changed."""
+    """The first key that each query sees, K for none: int [Q], read-only."""
     first_Q = np.full(q_len, k_len, np.int32)
     for i, known in enumerate(mask.blocks(Tiling(q_len, k_len, _SIDE, _SIDE))):
-        mine = first_Q[i * _SIDE : (i + 1) * _SIDE]
+        of_tile_Q = first_Q[i * _SIDE : (i + 1) * _SIDE]
         for j in np.flatnonzero(known).tolist():
-            if (mine < k_len).all():
+            if (of_tile_Q < k_len).all():
                 break
             see = _tile(mask, i * _SIDE, j * _SIDE, _SIDE, _SIDE)
-            see = see[: len(mine), : k_len - j * _SIDE]
-            np.minimum(mine, np.where(see.any(1), j * _SIDE + see.argmax(1), k_len), out=mine)
+            see = see[: len(of_tile_Q), : k_len - j * _SIDE]
+            first = np.where(see.any(1), j * _SIDE + see.argmax(1), k_len)
+            np.minimum(of_tile_Q, first, out=of_tile_Q)
     first_Q.setflags(write=False)
     return first_Q
 
 
 def _tile(mask: Mask, q_first: int, k_first: int, q_size: int, k_size: int) -> np.ndarray:
-    """A tile of the mask as an array of its own, bool [Q, K]."""
+    """A tile of the mask as a new array, bool [Q, K]."""
     with jax.ensure_compile_time_eval(), jax.sharding.use_abstract_mesh(_NO_MESH):
         see_11QK = np.asarray(_traced_tile(mask, q_first, k_first, q_size, k_size))
     return np.array(np.broadcast_to(see_11QK[0, 0], (q_size, k_size)))

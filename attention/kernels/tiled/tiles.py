@@ -10,11 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.biases import Bias
-from attention.kernels.dropped import Dropped
-from attention.kernels.rows import pick, spread
+from attention.kernels.rows import Extras, broadcast_rows, take_rows
 from attention.kernels.tiled.plan import Plan
-from attention.masks import Mask
 from attention.shapes import Tree, accumulator
 
 
@@ -43,63 +40,57 @@ class Tile(NamedTuple):
         return lax.dynamic_update_slice_in_dim(x, new, self.k_first, axis)
 
 
-class Extras(NamedTuple):
-    """What acts on single scores; each makes its part of a tile when it is needed."""
-
-    mask: Mask
-    bias: Bias | None
-    dropped: Dropped | None
-
-    def scores(
-        self, tile: Tile, q_GQD: jax.Array, k_GKD: jax.Array, k_len: int, *, masked: bool
-    ) -> jax.Array:
-        """Scores of a tile of scaled queries, -inf where hidden."""
-        dtype = jnp.promote_types(q_GQD.dtype, jnp.float32)
-        s_GQK = jnp.einsum("GQD,GKD->GQK", q_GQD, k_GKD, preferred_element_type=dtype)
-        if self.bias is not None:
-            s_GQK += self.bias.tile(*tile)[:, 0].astype(dtype)
-        if masked:
-            k_pos = tile.k_first + jnp.arange(tile.k_size)
-            see_GQK = self.mask.tile(*tile)[:, 0] & (k_pos < k_len)[None, None, :]
-            s_GQK = jnp.where(see_GQK, s_GQK, -jnp.inf)
-        return s_GQK
-
-    def factors(self, tile: Tile, dtype: Any) -> jax.Array | None:
-        """What dropout multiplies the weights of a tile by; None without dropout."""
-        return None if self.dropped is None else self.dropped.tile(*tile)[:, 0].astype(dtype)
+def tile_scores(
+    extras: Extras, tile: Tile, q_GQD: jax.Array, k_GKD: jax.Array, k_len: int, *, masked: bool
+) -> jax.Array:
+    """Scores of a tile of scaled queries, -inf where hidden."""
+    dtype = accumulator(q_GQD.dtype)
+    s_GQK = jnp.einsum("GQD,GKD->GQK", q_GQD, k_GKD, preferred_element_type=dtype)
+    if extras.bias is not None:
+        s_GQK += extras.bias.tile(*tile)[:, 0].astype(dtype)
+    if masked:
+        k_pos = tile.k_first + jnp.arange(tile.k_size)
+        see_GQK = extras.mask.tile(*tile)[:, 0] & (k_pos < k_len)[None, None, :]
+        s_GQK = jnp.where(see_GQK, s_GQK, -jnp.inf)
+    return s_GQK
 
 
-def over_tiles(visit: Callable[..., Tree], state: Tree, plan: Plan) -> Tree:
-    """Visits every tile that is not hidden: ``visit(state, tile, masked) -> state``."""
+def tile_factors(extras: Extras, tile: Tile, dtype: Any) -> jax.Array | None:
+    """The factors of a tile's weights under dropout; None without dropout."""
+    return None if extras.dropped is None else extras.dropped.tile(*tile)[:, 0].astype(dtype)
+
+
+def over_tiles(body: Callable[..., Tree], state: Tree, plan: Plan) -> Tree:
+    """``body(state, tile, masked) -> state`` for every tile that is not hidden."""
     sides = plan.tiling.q_size, plan.tiling.k_size
     if plan.tiling.shape == (1, 1):  # no loop, so that XLA may split the rows over devices
         zero = jnp.int32(0)
         kinds = [masked for tiles, masked in plan.kinds() if len(tiles)]
-        return visit(state, Tile(zero, zero, *sides), kinds[0]) if kinds else state
+        return body(state, Tile(zero, zero, *sides), kinds[0]) if kinds else state
     for tiles_P2, masked in plan.kinds():
 
-        def body(state: Tree, ij_2: jax.Array, masked: bool = masked) -> tuple[Tree, None]:
+        def step(state: Tree, ij_2: jax.Array, masked: bool = masked) -> tuple[Tree, None]:
             tile = Tile(ij_2[0] * sides[0], ij_2[1] * sides[1], *sides)
-            return visit(state, tile, masked), None
+            return body(state, tile, masked), None
 
         if len(tiles_P2):
-            state, _ = lax.scan(body, state, jnp.asarray(tiles_P2))
+            state, _ = lax.scan(step, state, jnp.asarray(tiles_P2))
     return state
 
 
 def over_groups(
-    group: Callable[..., tuple[Tree, Tree]],
+    body: Callable[..., tuple[Tree, Tree]],
     carry: Tree,
     arrays: tuple[jax.Array, ...],
     plan: Plan,
     heads: int,
 ) -> tuple[Tree, Tree]:
-    """Works through groups of rows, one after another.
+    """Computes groups of rows, one after another.
 
     Args:
-      group: ``group(carry, own, *arrays) -> (carry, results)`` for the G rows of a group, where
-        ``own`` takes a mask, a bias or a dropout to what is theirs of it.
-      carry: what is handed from group to group.
+      body: ``body(carry, take, *arrays) -> (carry, results)`` for the G rows of a group, where
+        ``take`` maps a mask, a bias or a dropout to that of the rows.
+      carry: passed from group to group.
       arrays: [R, ...] each.
       plan: how many rows a group has.
       heads: rows of a batch element.
@@ -109,24 +100,14 @@ def over_groups(
     """
     rows = len(arrays[0])
     if plan.group == rows:  # no loop, so that XLA may split the rows over devices
-        return group(carry, partial(spread, batch=rows // heads, heads=heads), *arrays)
+        return body(carry, partial(broadcast_rows, batch=rows // heads, heads=heads), *arrays)
     row_R = jnp.arange(rows, dtype=jnp.int32)
 
-    def body(carry: Tree, xs: tuple) -> tuple[Tree, Tree]:
-        row_G, *parts = xs
-        return group(carry, partial(pick, row_b_G=row_G // heads, row_h_G=row_G % heads), *parts)
+    def step(carry: Tree, xs: tuple) -> tuple[Tree, Tree]:
+        row_G, *chunks = xs
+        take = partial(take_rows, row_b_G=row_G // heads, row_h_G=row_G % heads)
+        return body(carry, take, *chunks)
 
     xs = [x.reshape(rows // plan.group, plan.group, *x.shape[1:]) for x in (row_R, *arrays)]
-    carry, results = lax.scan(body, carry, tuple(xs))
+    carry, results = lax.scan(step, carry, tuple(xs))
     return carry, jax.tree.map(lambda x: x.reshape(rows, *x.shape[2:]), results)
-
-
-def product(subscripts: str, left: jax.Array, right: jax.Array, dtype: Any = None) -> jax.Array:
-    """A product in the dtype of the narrower side, summed in at least float32."""
-    narrow = min(left.dtype, right.dtype, key=lambda d: d.itemsize)
-    return jnp.einsum(
-        subscripts,
-        left.astype(narrow),
-        right.astype(narrow),
-        preferred_element_type=dtype or accumulator(narrow),
-    )

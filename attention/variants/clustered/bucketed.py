@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from attention.kernels.tiled.plan import limits
+from attention.kernels.limits import limits
 from attention.shapes import accumulator
 
 _UNSEEN = -2  # the place of a key that no query sees: next to none

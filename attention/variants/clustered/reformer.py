@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from attention.kernels import Inputs
-from attention.kernels.rows import from_rows, spread, to_rows
+from attention.kernels.rows import broadcast_rows, flatten_heads, unflatten_heads
 from attention.kernels.sharded import over_mesh
 from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
@@ -100,8 +100,8 @@ class Reformer(Attention):
 
         def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
             batch, length, heads, _ = q.shape
-            real_RT, key_RT, rotations_R1XR = spread(extras, batch, heads)
-            q_RTD, k_RTD, v_RTE = (to_rows(x, length) for x in (q, k, v))
+            real_RT, key_RT, rotations_R1XR = broadcast_rows(extras, batch, heads)
+            q_RTD, k_RTD, v_RTE = (flatten_heads(x, length) for x in (q, k, v))
             bucket_NRT, buckets = self._buckets(q_RTD, rotations_R1XR[:, 0], real_RT)
             out_RTE = bucketed_attention(
                 q_RTD,
@@ -114,7 +114,7 @@ class Reformer(Attention):
                 scale=self.scale or 1.0 / math.sqrt(q.shape[-1]),
                 causal=causal,
             )
-            return from_rows(out_RTE.astype(v.dtype), heads, length)
+            return unflatten_heads(out_RTE.astype(v.dtype), heads, length)
 
         flat_1HXR = rotations_HNDR.reshape(1, heads, -1, rotations_HNDR.shape[-1])
         extras = q_real_BT | k_real_BT, k_real_BT, flat_1HXR

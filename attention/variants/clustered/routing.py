@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import Inputs, softmax_attention
-from attention.kernels.rows import from_rows, spread, to_rows
+from attention.kernels.rows import broadcast_rows, flatten_heads, unflatten_heads
 from attention.kernels.sharded import over_mesh
 from attention.masks import Causal, Everything, Valid, Window
 from attention.masks.arrays import check_whole
@@ -131,9 +131,9 @@ class Routing(Attention):
 
         def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Tree) -> jax.Array:
             batch, length, heads, size = q.shape
-            q_real_RT, k_real_RT, centroids_R1ND = spread(extras, batch, heads)
+            q_real_RT, k_real_RT, centroids_R1ND = broadcast_rows(extras, batch, heads)
             centroids_RND = centroids_R1ND[:, 0]
-            q_RTD, k_RTD, v_RTE = (to_rows(x, length) for x in (q, k, v))
+            q_RTD, k_RTD, v_RTE = (flatten_heads(x, length) for x in (q, k, v))
             q_RTD, k_RTD = _normalised(q_RTD), _normalised(k_RTD)
             asking_RT = q_real_RT | k_real_RT if self.shared else q_real_RT
             q_at_RNW = k_at_RNW = self._members(centroids_RND, q_RTD, asking_RT)
@@ -152,7 +152,7 @@ class Routing(Attention):
                 Valid(q_valid_XW, k_valid_XW) & (Causal() if inputs.causal else Everything()),
                 scale=self.scale or 1.0 / math.sqrt(size),
             )[:, :, 0]
-            return from_rows(_mean(out_XWE, q_at_RNW, length), heads, length)
+            return unflatten_heads(_mean(out_XWE, q_at_RNW, length), heads, length)
 
         extras = inputs.q_real_BQ, inputs.k_real_BK, centroids_HND[None]
         return over_mesh(compute, *inputs[:3], extras)

@@ -15,12 +15,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import Inputs
-from attention.kernels.decode.cache import finite, written
+from attention.kernels.decode.cache import write, zero_unseen
 from attention.kernels.dropped import check_rate, draw
-from attention.kernels.rows import from_rows, lined_up, pick
+from attention.kernels.limits import limits
+from attention.kernels.rows import Extras, pad_extras, take_rows, unflatten_heads
 from attention.kernels.sharded import over_mesh
-from attention.kernels.tiled.plan import limits
-from attention.kernels.tiled.tiles import Extras
 from attention.masks import Causal
 from attention.shapes import Tree, accumulator
 
@@ -65,7 +64,7 @@ def scored_attention(
     in_turn = block < min(_QUERIES, q_len)
     block = max(1, min(q_len, limits().scores // k_len if in_turn else block))
     padded = -(-q_len // block) * block
-    extras = lined_up(Extras(mask, bias, dropped), padded, k_len), score_params
+    extras = pad_extras(Extras(mask, bias, dropped), padded, k_len), score_params
     q_BQHX = jnp.pad(q_BQHX, ((0, 0), (0, padded - q_len), (0, 0), (0, 0)))
 
     def compute(q: jax.Array, k: jax.Array, v: jax.Array, extras: Any) -> jax.Array:
@@ -77,14 +76,14 @@ def scored_attention(
 
         def of_row(arguments: tuple[jax.Array, ...]) -> jax.Array:
             row_b, row_h, *row = arguments
-            theirs = pick(extras, row_b[None], row_h[None])
+            theirs = take_rows(extras, row_b[None], row_h[None])
             q_11QX, k_11KX, v_11KE = (x[None, None] for x in row)
             return _by_blocks(score, weights, block, q_11QX, k_11KX, v_11KE, theirs)[0, 0]
 
         row_R = jnp.arange(q.shape[0] * q.shape[2])
         rows = (x.reshape(-1, *x.shape[2:]) for x in (q_BHQX, k_BHKX, v_BHKE))
         out_RQE = lax.map(of_row, (row_R // q.shape[2], row_R % q.shape[2], *rows))
-        return from_rows(out_RQE, q.shape[2], padded)
+        return unflatten_heads(out_RQE, q.shape[2], padded)
 
     return over_mesh(compute, q_BQHX, k_BKHX, v_BKHE, extras)[:, :q_len]
 
@@ -137,8 +136,8 @@ def extend(
     q_BQHX, k_BQHX, v_BQHE, mask, bias, _ = inputs
     new, length = q_BQHX.shape[1], cache["k_BHKD"].shape[2]
     at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None, :]
-    k_BHKX = written(cache["k_BHKD"], k_BQHX, at_BQ)
-    v_BHKE = written(cache["v_BHKE"], v_BQHE, at_BQ)
+    k_BHKX = write(cache["k_BHKD"], k_BQHX, at_BQ)
+    v_BHKE = write(cache["v_BHKE"], v_BQHE, at_BQ)
     kept = {"k_BHKD": k_BHKX, "v_BHKE": v_BHKE, "index_B": cache["index_B"] + new}
     q_pos, k_pos = at_BQ[:, None, :, None], jnp.arange(length)[None, None, None, :]
     s_BHQK = score(q_BQHX.swapaxes(1, 2), k_BHKX, score_params)
@@ -146,7 +145,7 @@ def extend(
         s_BHQK += bias.at(q_pos, k_pos).astype(s_BHQK.dtype)
     see_BHQK = (Causal() & mask).at(q_pos, k_pos)
     w_BHQK = weights(s_BHQK, jnp.broadcast_to(see_BHQK, s_BHQK.shape))
-    v_BHKE = finite(v_BHKE, see_BHQK)
+    v_BHKE = zero_unseen(v_BHKE, see_BHQK)
     out_BQHE = jnp.einsum(
         "BHQK,BHKE->BQHE", w_BHQK.astype(v_BHKE.dtype), v_BHKE, preferred_element_type=s_BHQK.dtype
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from attention.kernels import Inputs, softmax_attention
 from attention.kernels.dropped import draw
-from attention.kernels.rows import lined_up
+from attention.kernels.rows import pad_extras
 from attention.kernels.sharded import over_mesh
 from attention.masks import And, Edges, Everything, Mask, Window, conjuncts
 from attention.protocols import Attention, Capabilities, WithAxes
@@ -141,7 +141,7 @@ class Graph(Attention):
                 s_BPH, at_key(v), pairs.q_BP, see_BPH, nodes, factors_BPH=factors_BPH
             )
 
-        extras = (edges.pairs(), lined_up(mask, nodes, nodes), dropped)
+        extras = (edges.pairs(), pad_extras(mask, nodes, nodes), dropped)
         return over_mesh(compute, q_BTHD, k_BTHD, v_BTHE, extras)
 
     def _scores(self, q_BPHD: jax.Array, k_BPHD: jax.Array) -> jax.Array:

@@ -86,7 +86,7 @@ class Fixed(PatternAttention):
         pos_1S = pos_1S + self.block - self.summary
         pos_BS = jnp.where(pos_1S < index_B[:, None] - width, pos_1S, -1)
         q_pos_BQ = index_B[:, None] + jnp.arange(new)[None]
-        pos_BK = [pos_BS, cache_of_heads.in_ring(index_B, width), q_pos_BQ]
+        pos_BK = [pos_BS, cache_of_heads.ring_positions(index_B, width), q_pos_BQ]
         k_BHKD, v_BHKE = (
             jnp.concatenate(
                 [summaries[name], ring[name], x.swapaxes(1, 2).astype(ring[name].dtype)], axis=2
@@ -94,15 +94,15 @@ class Fixed(PatternAttention):
             for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
         )
         near = mask & self.pattern(q_BQHD.shape[2])
-        out_BQHE = cache_of_heads.over_positions(
+        out_BQHE = cache_of_heads.attend_to_positions(
             q_BQHD, q_pos_BQ, k_BHKD, v_BHKE, jnp.concatenate(pos_BK, axis=1), near, bias
         )
         place_BQ = q_pos_BQ % self.block - (self.block - self.summary)
         slot_BQ = jnp.where(place_BQ >= 0, q_pos_BQ // self.block * self.summary + place_BQ, room)
         kept = {
-            "k_BHKD": cache_of_heads.written(summaries["k_BHKD"], k_BQHD, slot_BQ),
-            "v_BHKE": cache_of_heads.written(summaries["v_BHKE"], v_BQHE, slot_BQ),
+            "k_BHKD": cache_of_heads.write(summaries["k_BHKD"], k_BQHD, slot_BQ),
+            "v_BHKE": cache_of_heads.write(summaries["v_BHKE"], v_BQHE, slot_BQ),
             "index_B": index_B + new,
         }
-        ring = cache_of_heads.in_ring_after(ring, k_BQHD, v_BQHE)
+        ring = cache_of_heads.write_ring(ring, k_BQHD, v_BQHE)
         return out_BQHE, {"ring": ring, "summaries": kept}

@@ -134,7 +134,7 @@ class Synthesizer(Attention):
         new, length = v_BQHE.shape[1], cache["v_BHKE"].shape[2]
         at_BQ = cache["index_B"][:, None] + jnp.arange(new)[None]
         kept = cache | {
-            name: cache_of_heads.written(cache[name], x, at_BQ)
+            name: cache_of_heads.write(cache[name], x, at_BQ)
             for name, x in (("k_BHKD", k_BQHD), ("v_BHKE", v_BQHE))
             if name in cache
         }
@@ -143,6 +143,6 @@ class Synthesizer(Attention):
         scores = synthetic.scores(self, params, state, q_BQHD, k_BKHD, x_BTM, at_BQ)
         k_pos = jnp.arange(length)[None, None, None, :]
         see_BHQK = (Causal() & mask).at(at_BQ[:, None, :, None], k_pos)
-        v_BHKE = cache_of_heads.finite(kept["v_BHKE"], see_BHQK)
+        v_BHKE = cache_of_heads.zero_unseen(kept["v_BHKE"], see_BHQK)
         k_BHKX = scores.k_BKHX.swapaxes(1, 2)
         return step_attention(scores.q_BQHX, k_BHKX, v_BHKE, see_BHQK, bias=scores.bias_BHQK), kept

@@ -14,7 +14,7 @@ from jax.extend.core import jaxprs_in_params
 from attention.analysis.multiply_adds import multiply_adds
 from attention.biases import ALiBi, Relative
 from attention.kernels import explain, softmax_attention
-from attention.kernels.tiled.plan import Limits
+from attention.kernels.limits import Limits
 from attention.masks import (
     Causal,
     Dilated,

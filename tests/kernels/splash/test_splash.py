@@ -11,7 +11,7 @@ from jax import export
 from jax.experimental.pallas.ops.tpu import splash_attention as pallas
 
 from attention.kernels import softmax_attention
-from attention.kernels.request import static
+from attention.kernels.request import head_masks
 from attention.kernels.splash import masks as splash_masks
 from attention.masks import (
     Causal,
@@ -59,7 +59,7 @@ def slices(length):
 @given(static_masks, st.data())
 def test_every_slice_is_that_of_the_dense_mask(mask, data):
     q_len, k_len = data.draw(st.sampled_from([(150, 200), (300, 150), (200, 300)]))
-    made = splash_masks.Translated(mask, q_len, k_len)
+    made = splash_masks.ConvertedMask(mask, q_len, k_len)
     see = np.array(np.broadcast_to(mask.dense(*made.shape)[0, 0], made.shape))
     lost = ~see[:q_len, :k_len].any(1)
     see[:q_len, 0] |= lost  # rows without a key are shown the first one
@@ -71,32 +71,32 @@ def test_every_slice_is_that_of_the_dense_mask(mask, data):
 
 
 def test_a_row_without_a_key_is_shown_the_first_one():
-    made = splash_masks.Translated(~Window(9, 200), 130, 130)
+    made = splash_masks.ConvertedMask(~Window(9, 200), 130, 130)
     see = made[slice(0, 256), slice(0, 256)]
     assert see[:10, 0].all()
     np.testing.assert_array_equal(see[:130, :130].sum(1), np.maximum(np.arange(130) - 9, 1))
 
 
 def test_heads_with_equal_masks_share_one():
-    one, other = (splash_masks.translated(Strided(5) & ~Causal(), 130, 130) for _ in "ab")
+    one, other = (splash_masks.convert(Strided(5) & ~Causal(), 130, 130) for _ in "ab")
     assert (one == other, hash(one) == hash(other)) == (True, True)
-    assert one != splash_masks.translated(Strided(5) & ~Causal(), 129, 130)
-    assert one != splash_masks.translated(Strided(6) & ~Causal(), 130, 130)
+    assert one != splash_masks.convert(Strided(5) & ~Causal(), 129, 130)
+    assert one != splash_masks.convert(Strided(6) & ~Causal(), 130, 130)
 
 
 def test_its_own_masks_are_taken_where_there_are_any():
-    kinds = [type(splash_masks.translated(m, 130, 150)) for m in (Everything(), *MASKS[1:3])]
+    kinds = [type(splash_masks.convert(m, 130, 150)) for m in (Everything(), *MASKS[1:3])]
     assert kinds == [pallas.FullMask, pallas.CausalMask, pallas.LocalMask]
     # Of 600 queries the last see nothing, which its own window does not know of.
-    assert isinstance(splash_masks.translated(Window(5, 5), 600, 130), splash_masks.Translated)
+    assert isinstance(splash_masks.convert(Window(5, 5), 600, 130), splash_masks.ConvertedMask)
 
 
 def test_a_mask_by_head_is_that_of_each_head():
-    seen = static(PerHead((Causal(), Strided(5))) & Lengths([3]) & Window(4, 4), 2)
-    assert seen.masks == (Causal() & Window(4, 4), Strided(5) & Window(4, 4))
-    np.testing.assert_array_equal(seen.lengths.k_lengths_B, [3])
+    found = head_masks(PerHead((Causal(), Strided(5))) & Lengths([3]) & Window(4, 4), 2)
+    assert found.masks == (Causal() & Window(4, 4), Strided(5) & Window(4, 4))
+    np.testing.assert_array_equal(found.lengths.k_lengths_B, [3])
     share = jax.tree.map(lambda head_1H11: head_1H11[:, 1:], PerHead((Causal(), Strided(5))))
-    assert static(share, 1) is None  # of some heads only: which ones is known when it runs
+    assert head_masks(share, 1) is None  # of some heads only: which ones is known when it runs
 
 
 @pytest.mark.parametrize(("kernel", "launches"), [("splash", 1), ("auto", 2)])

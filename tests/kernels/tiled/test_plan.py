@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from attention.kernels.tiled.plan import Limits, make_plan
+from attention.kernels.limits import Limits
+from attention.kernels.tiled.plan import make_plan
 from attention.masks import Causal, Fixed, Global, RandomBlocks, Window, as_mask
 
 LIMITS = Limits(512, 2**20)
