@@ -1,7 +1,7 @@
 """Which attention weights dropout keeps: a function of the row and of two positions alone.
 
-So the same weights are dropped whatever the kernel, its tiles or the number of devices, and the
-backward pass makes the choice again instead of storing it.
+So every kernel, with any tiles and on any number of devices, drops the same weights, and the
+backward pass repeats the choice instead of storing it.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def hide(
 
 
 def masked_softmax(s_BHQK: jax.Array, see_BHQK: jax.Array | None) -> jax.Array:
-    """Softmax over the last axis among what is visible; a row that sees nothing is zero."""
+    """Softmax over the visible keys of the last axis; a row that sees nothing is zero."""
     if see_BHQK is not None:
         s_BHQK = jnp.where(see_BHQK, s_BHQK, -jnp.inf)
     top_BHQ1 = jax.lax.stop_gradient(s_BHQK.max(axis=-1, keepdims=True))

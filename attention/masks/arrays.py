@@ -1,4 +1,4 @@
-"""What masks that hold arrays share: their checks, and looking them up by position."""
+"""Arrays of masks: checks, and lookup by position."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def set_array(mask: Any, name: str, ndim: tuple[int, ...], kind: tuple[Any, str]
 
 
 def set_sides(mask: Any, q_name: str, k_name: str, ndim: int, kind: tuple[Any, str]) -> None:
-    """Checks both sides: keys are as the queries where not given, queries all real where None."""
+    """Checks both sides; keys default to the queries' array, and queries of None are all real."""
     if getattr(mask, q_name) is not None:
         set_array(mask, q_name, (ndim,), kind)
     if getattr(mask, k_name) is None:
@@ -45,7 +45,7 @@ def check_length(name: str, x: Any, axis: int, length: int | None, what: str) ->
 
 
 def is_full_range(pos: Any, length: int) -> bool:
-    """Whether static positions are exactly 0..length-1, so that no gather is needed."""
+    """Whether positions are known to be 0..length-1, so that no gather is needed."""
     return (
         isinstance(pos, np.ndarray)
         and pos.size == length
@@ -54,7 +54,7 @@ def is_full_range(pos: Any, length: int) -> bool:
 
 
 def gather(x_BT: Any, pos: Any, *, axis: int, fill: Any) -> jax.Array:
-    """x at the positions, laid along ``axis`` of four; positions beyond its end give ``fill``."""
+    """x at the positions, along ``axis`` of four; positions beyond its end give ``fill``."""
     x_BT = jnp.asarray(x_BT)
     if not is_full_range(pos, x_BT.shape[1]):
         pos_BT = jnp.asarray(pos).reshape(pos.shape[0], pos.shape[axis])
@@ -77,7 +77,7 @@ def check_whole(mask: Any, least: int, *names: str) -> None:
 
 
 def any_of(paddings: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """The ``Mask.padding`` of what is seen where any of several masks shows it."""
+    """The ``Mask.padding`` of the union of several masks."""
     q_BQ, k_BK = (
         None if any(x is None for x in side) else functools.reduce(jnp.logical_or, side)
         for side in zip(*paddings, strict=True)

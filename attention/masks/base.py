@@ -1,4 +1,4 @@
-"""The mask itself: what all share, composition, and a mask given as an array."""
+"""The base class of masks, their composition, and a mask given as an array."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Padding = tuple[jax.Array | None, jax.Array | None]
 
 
 class Mask:
-    """What all masks share: composition, and the dense form made from the predicate ``at``."""
+    """The base class: composition, and the dense form made from the predicate ``at``."""
 
     __array_ufunc__ = None  # so that numpy's & and | leave the composition to us
 
@@ -50,7 +50,7 @@ class Mask:
         return jnp.broadcast_to(see, (*see.shape[:2], q_len, k_len))
 
     def check(self, q_len: int | None, k_len: int | None) -> None:
-        """Raises ValueError where the mask holds arrays of other lengths; None is any length."""
+        """Raises ValueError if the mask holds arrays of other lengths; None is any length."""
         for value in vars(self).values():
             if isinstance(value, Mask):
                 value.check(q_len, k_len)
@@ -58,15 +58,15 @@ class Mask:
     def padding(self, q_len: int | None, k_len: int | None) -> Padding:
         """Which queries and keys are not padding: bool [B, Q] and [B, K], None for "all".
 
-        Cheap and cautious: a position may be called real though nothing looks at it. A length of
-        None says that this side is not asked for.
+        Cheap and cautious: a position may count as real though no query attends to it. A length of
+        None skips its side.
         """
         return None, None
 
     def blocks(self, tiling: Tiling) -> np.ndarray:
-        """What is known of each tile without arrays: EMPTY, MIXED or FULL, int8 [N_q, N_k].
+        """EMPTY, MIXED or FULL for each tile, without reading arrays: int8 [N_q, N_k].
 
-        EMPTY and FULL are never wrong; what depends on an array is MIXED.
+        EMPTY and FULL are never wrong; a tile that depends on an array is MIXED.
         """
         return np.full(tiling.shape, MIXED, np.int8)
 
@@ -239,7 +239,7 @@ class Or(_Pair):
 @pytree("mask")
 @dataclass(frozen=True)
 class Not(Mask):
-    """What the mask forbids. Note that ``~Lengths(n)`` shows padding: combine it with care."""
+    """The pairs that the mask hides. ``~Lengths(n)`` shows padding: combine it with care."""
 
     mask: Any
 

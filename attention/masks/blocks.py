@@ -105,7 +105,7 @@ class RandomBlocks(Mask):
     Attributes:
       size: positions of a block.
       count: blocks of keys that each block of queries sees, or all candidates if they are fewer.
-      blocks_in_all: blocks of the longest sequence; what lies beyond sees and is seen by nothing.
+      blocks_in_all: blocks of the longest sequence; tokens beyond see nothing and are unseen.
       seed: of the draw, which is the same for every batch, head and length.
       apart: only blocks at least so many blocks away are drawn.
       ends: whether the first and the last block may be drawn.
@@ -154,9 +154,9 @@ class RandomBlocks(Mask):
         return table[:, :-1]
 
 
-@functools.lru_cache(maxsize=4)  # they are asked for at every trace, and for several tilings
+@functools.lru_cache(maxsize=4)  # for every trace, and for several tilings
 def _sums(mask: RandomBlocks) -> np.ndarray:
-    """Of how many blocks are seen above and to the left, [N + 2, N + 2]; the last is of nothing."""
+    """Of how many blocks are seen above and to the left, [N + 2, N + 2]; the last adds nothing."""
     sums = np.pad(mask.table().cumsum(0, np.int32).cumsum(1, np.int32), 1)
     sums[-1], sums[:, -1] = sums[-2], sums[:, -2]
     sums.setflags(write=False)
@@ -165,7 +165,7 @@ def _sums(mask: RandomBlocks) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _drawn(count: int, n: int, seed: int, apart: int, ends: bool) -> np.ndarray:
-    """Draws ``RandomBlocks.drawn``, which nobody may change."""
+    """``RandomBlocks.drawn``, read-only."""
     drawn = np.full((n, count), -1, np.int32)
     for i in range(n):
         j = np.arange(n)
@@ -173,7 +173,7 @@ def _drawn(count: int, n: int, seed: int, apart: int, ends: bool) -> np.ndarray:
         if not ends:
             allowed &= (j > 0) & (j < n - 1)
         candidates = j[allowed]
-        # A generator for each row, so that a row does not hang on how many there are before it.
+        # A generator for each row, so that a row does not depend on the number of rows before it.
         random = np.random.default_rng((seed, i))
         chosen = random.permutation(candidates)[:count]
         drawn[i, : len(chosen)] = chosen

@@ -48,7 +48,7 @@ class Edges(Mask):
                 raise ValueError(f"Edges has {self.nodes} nodes; attention has {length} {what}")
 
     def pairs(self) -> jax.Array:
-        """The edges in integers wide enough for the number of nodes, whatever they came in."""
+        """The edges as integers of at least 32 bits."""
         edges_BE2 = jnp.asarray(self.edges_BE2)
         return edges_BE2.astype(jnp.promote_types(edges_BE2.dtype, jnp.int32))
 

@@ -49,7 +49,7 @@ class PerHead(Mask):
         return self._choose([mask.tile(q_first, k_first, q_size, k_size) for mask in self.masks])
 
     def _choose(self, see_of_heads: list[jax.Array]) -> jax.Array:
-        """Of all heads' masks the one of each head that is asked for."""
+        """Each head's own mask, of the masks of all heads."""
         chosen = jnp.zeros((), bool)
         for head, see in enumerate(see_of_heads):
             chosen = chosen | (see & (jnp.asarray(self.head_1H11) == head))

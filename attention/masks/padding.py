@@ -19,7 +19,7 @@ class Lengths(Mask):
     """Padding at the end: positions from a row's length on neither see nor are seen.
 
     ``Lengths(lengths)`` serves self-attention, ``Lengths(q_lengths, k_lengths)`` cross-attention;
-    ``Lengths(None, k_lengths)`` says that every query is real.
+    with ``Lengths(None, k_lengths)`` every query is real.
     """
 
     q_lengths_B: Any
@@ -50,7 +50,7 @@ class Valid(Mask):
     """Padding anywhere: positions marked False neither see nor are seen.
 
     ``Valid(valid)`` serves self-attention, ``Valid(q_valid, k_valid)`` cross-attention;
-    ``Valid(None, k_valid)`` says that every query is real.
+    with ``Valid(None, k_valid)`` every query is real.
     """
 
     q_valid_BQ: Any

@@ -155,9 +155,9 @@ class Fixed(Mask):
 @pytree()
 @dataclass(frozen=True)
 class Completed(Mask):
-    """Keys that stand for several positions each, once the last of them has come.
+    """Keys that summarise several positions each, seen from the last of these positions on.
 
-    Key j stands for the ``size`` positions from ``step``·j on: it is seen from there on.
+    Key j summarises the ``size`` positions from ``step``·j on.
 
     Raises:
       ValueError: size or step is below 1.

@@ -1,4 +1,4 @@
-"""Scores cut into tiles, and what a mask can say of a tile before any array is known."""
+"""Scores split into tiles, and whether a tile is hidden or visible before any array is known."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EMPTY, MIXED, FULL = 0, 1, 2  # so that & is min, | is max and ~ is 2 - x
 
 @dataclass(frozen=True)
 class Tiling:
-    """[Q, K] scores cut into tiles of ``q_size`` by ``k_size``; the last ones may be cut short.
+    """[Q, K] scores split into tiles of ``q_size`` by ``k_size``; the last ones may be smaller.
 
     Attributes:
       q_len, k_len: queries and keys.
       q_size, k_size: sides of a tile.
-      q_order, k_order: the positions in the order in which they are cut, int [Q'] and [K'], -1 for
-        none; None as they are. A tile is then known by its least and its greatest position.
+      q_order, k_order: the positions in the order in which they are split, int [Q'] and [K'], -1
+        for none; None is the order of the sequence. Bounds are then least and greatest positions.
     """
 
     q_len: int
@@ -54,7 +54,7 @@ def _ends(length: int, size: int, order: np.ndarray | None) -> tuple[np.ndarray,
 
 
 def in_tiles(order: np.ndarray, size: int) -> np.ndarray:
-    """An order cut into tiles, [N, size], the last one filled up with -1."""
+    """An order split into tiles, [N, size], the last one padded with -1."""
     order_NC = np.full((-(-len(order) // size), size), -1)
     order_NC.reshape(-1)[: len(order)] = order
     return order_NC
@@ -63,7 +63,8 @@ def in_tiles(order: np.ndarray, size: int) -> np.ndarray:
 def by_difference(bounds: Sequence[np.ndarray], low: float, high: float) -> np.ndarray:
     """Tiles of the pattern low <= k - q <= high: EMPTY, MIXED or FULL, int8 [N_q, N_k].
 
-    ``bounds`` are as ``Tiling.bounds`` gives them, of positions or of what grows with them.
+    ``bounds`` are as ``Tiling.bounds`` returns them, of positions or of a function that grows with
+    them.
     """
     q_first, q_last, k_first, k_last = bounds
     least, most = k_first - q_last, k_last - q_first

@@ -1,4 +1,4 @@
-"""What the tiled kernel computes: the sides of tiles, rows at a time, and which tiles."""
+"""The plan of the tiled kernel: sides of tiles, rows at a time, and which tiles to compute."""
 
 from __future__ import annotations
 
