@@ -70,20 +70,19 @@ def greedy(
     def best(logits_BV: jax.Array, t: jax.Array, extra: None) -> jax.Array:
         return top_k(logits_BV, 1)[1][:, 0]
 
-    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
-    dtype = check_step(step, cache, batch=batch, max_length=max_length, grow=grow, **tokens)
-    limit_B = limits(limit_B, batch, max_length)
     return follow(
         step,
         cache,
         best,
-        limit_B,
         None,
-        length=max_length,
-        dtype=dtype,
+        batch=batch,
+        bos=bos,
+        eos=eos,
+        pad=pad,
+        max_length=max_length,
+        limit_B=limit_B,
         grow=grow,
         narrow=narrow,
-        **tokens,
     )
 
 
@@ -99,22 +98,24 @@ def follow(
     step: Step,
     cache: Cache,
     choose: Callable[[jax.Array, jax.Array, Any], jax.Array],
-    limit_B: jax.Array,
     extra: Any,
     *,
+    batch: int,
     bos: int,
     eos: int,
     pad: int,
-    length: int,
-    dtype: Any,
-    grow: Grow | None = None,
-    narrow: Narrow | None = None,
+    max_length: int,
+    limit_B: Any,
+    grow: Grow | None,
+    narrow: Narrow | None,
 ) -> Decoded:
     """Appends ``choose(logits_BV, t, extra)`` to every open row until none is open.
 
-    Every leaf of ``extra`` has the batch first.
+    Every leaf of ``extra`` has the batch first; the other arguments are those of ``greedy``.
     """
-    batch = limit_B.shape[0]
+    sizes: dict[str, int] = {"batch": batch, "max_length": max_length}
+    dtype = check_step(step, cache, bos=bos, eos=eos, pad=pad, grow=grow, **sizes)
+    limit_B = limits(limit_B, batch, max_length)
 
     def advance(step: Step, t: jax.Array, cache: Cache, state: _State) -> tuple[Cache, _State]:
         open_B, decoded = state.open_B, state.decoded
@@ -136,7 +137,7 @@ def follow(
         last_B=jnp.full((batch,), bos, jnp.int32),
         open_B=limit_B > 0,
         decoded=Decoded(
-            jnp.full((batch, length), pad, jnp.int32),
+            jnp.full((batch, max_length), pad, jnp.int32),
             jnp.zeros((batch,), jnp.int32),
             jnp.zeros((batch,), dtype),
         ),
@@ -149,7 +150,7 @@ def follow(
         step,
         cache,
         start,
-        max_length=length,
+        max_length=max_length,
         grow=grow,
         narrow=narrow,
     )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from attention.decoding.greedy import Decoded, follow
 from attention.decoding.ranking import top_k
-from attention.decoding.steps import Cache, Grow, Narrow, Step, check_step, limits
+from attention.decoding.steps import Cache, Grow, Narrow, Step
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,6 @@ def sample(
     Raises:
       ValueError: a size, a shape or a special token is out of range; the text says which.
     """
-    tokens: dict[str, int] = {"bos": bos, "eos": eos, "pad": pad}
-    dtype = check_step(step, cache, batch=batch, max_length=max_length, grow=grow, **tokens)
-    limit_B = limits(limit_B, batch, max_length)
     index_B = jnp.arange(batch) if index_B is None else jnp.asarray(index_B)
     if index_B.shape != (batch,):
         raise ValueError(
@@ -124,13 +121,15 @@ def sample(
         step,
         cache,
         draw,
-        limit_B,
         rng_B,
-        length=max_length,
-        dtype=dtype,
+        batch=batch,
+        bos=bos,
+        eos=eos,
+        pad=pad,
+        max_length=max_length,
+        limit_B=limit_B,
         grow=grow,
         narrow=narrow,
-        **tokens,
     )
 
 
