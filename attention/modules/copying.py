@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from attention.masks import Lengths
 from attention.modules.attention.padding import zero_padding
+from attention.modules.parameters import parameter
 from attention.protocols import Attention
 from attention.shapes import accumulator
 
@@ -95,12 +96,14 @@ class PointerGenerator(nn.Module):
     def _score(self, *features_BTM: jax.Array) -> jax.Array:
         """The logit of generating, [B, T, 1]."""
         dtype = accumulator(self.dtype)
-        w_NM = self.param(
+        w_NM = parameter(
+            self,
             "kernel",
-            nn.with_logical_partitioning(nn.initializers.zeros, (None, "model")),
+            nn.initializers.zeros,
+            (None, "model"),
             (len(features_BTM), features_BTM[0].shape[-1]),
         )
-        bias = self.param("bias", nn.with_logical_partitioning(nn.initializers.zeros, ()), ())
+        bias = parameter(self, "bias", nn.initializers.zeros, (), ())
         x_NBTM = jnp.stack([x_BTM.astype(self.dtype) for x_BTM in features_BTM])
         score_BT = jnp.einsum(
             "NBTM,NM->BT", x_NBTM, w_NM.astype(self.dtype), preferred_element_type=dtype

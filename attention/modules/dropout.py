@@ -18,7 +18,13 @@ class Dropout(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         if not 0.0 <= self.rate < 1.0:
             raise ValueError(f"dropout rate is {self.rate}; it needs to be in [0, 1)")
-        if self.rate == 0.0 or not self.has_rng("dropout"):
+        rng = None if self.rate == 0.0 else dropout_rng(self)
+        if rng is None:
             return x
-        keep = kept(self.make_rng("dropout"), self.rate, x.shape)
+        keep = kept(rng, self.rate, x.shape)
         return jnp.where(keep, x / (1.0 - self.rate), 0).astype(x.dtype)
+
+
+def dropout_rng(module: nn.Module) -> jax.Array | None:
+    """The next key of a module, or None outside of training."""
+    return module.make_rng("dropout") if module.has_rng("dropout") else None

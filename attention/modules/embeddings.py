@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.modules.attention.projections import product
+from attention.modules.parameters import parameter
 from attention.positions import sinusoids
 from attention.shapes import accumulator
 
@@ -27,11 +28,11 @@ class TokenEmbedding(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        self.table_VM = self.param(
+        self.table_VM = parameter(
+            self,
             "embedding",
-            nn.with_logical_partitioning(
-                nn.initializers.normal(stddev=self.size**-0.5), ("vocab", "model")
-            ),
+            nn.initializers.normal(stddev=self.size**-0.5),
+            ("vocab", "model"),
             (self.vocab_size, self.size),
         )
 
@@ -58,9 +59,11 @@ class ExternalTokens(nn.Module):
     @nn.compact
     def __call__(self, x_BTM: jax.Array, lengths_B: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The longer sequences and their lengths; an empty one stays empty."""
-        x_GM = self.param(
+        x_GM = parameter(
+            self,
             "tokens",
-            nn.with_logical_partitioning(nn.initializers.normal(1.0), (None, "model")),
+            nn.initializers.normal(1.0),
+            (None, "model"),
             (self.count, x_BTM.shape[-1]),
         )
         x_BGM = jnp.broadcast_to(x_GM, (len(x_BTM), *x_GM.shape)).astype(x_BTM.dtype)
@@ -83,11 +86,11 @@ class LearnedPositions(nn.Module):
 
     @nn.compact
     def __call__(self, x_BTM: jax.Array, pos_BT: jax.Array) -> jax.Array:
-        table_TM = self.param(
+        table_TM = parameter(
+            self,
             "embedding",
-            nn.with_logical_partitioning(
-                nn.initializers.normal(stddev=0.02), ("position", "model")
-            ),
+            nn.initializers.normal(stddev=0.02),
+            ("position", "model"),
             (self.length, x_BTM.shape[-1]),
         )
         if x_BTM.shape[1] > self.length:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from attention.modules.layers import normalised
 from attention.modules.normalisation import BatchNorm
+from attention.modules.parameters import parameter
 
 
 class LastLayer(nn.Module):
@@ -64,10 +65,8 @@ class LayerMixture(nn.Module):
                 f"{len(states)} states to mix; choose at most as many, or 0 for all"
             )
         stacked_NBSM = jnp.stack(states[-(self.levels or len(states)) :])
-        weights_LN = self.param(
-            "weights",
-            nn.with_logical_partitioning(nn.initializers.zeros, (None, None)),
-            (self.layers, len(stacked_NBSM)),
+        weights_LN = parameter(
+            self, "weights", nn.initializers.zeros, (None, None), (self.layers, len(stacked_NBSM))
         )
         weights_LN = jax.nn.softmax(weights_LN, axis=-1).astype(stacked_NBSM.dtype)
         return list(jnp.einsum("LN,NBSM->LBSM", weights_LN, stacked_NBSM))

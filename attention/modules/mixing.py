@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.modules.attention.variables import AttentionVariables
+from attention.modules.dropout import dropout_rng
 from attention.protocols import Needs, TokenMixer, require
 from attention.shapes import Sizes, Tree
 from attention.variants.mixers.fnet import FNet
@@ -69,7 +70,7 @@ class TokenMixing(nn.Module):
             )
         require(self.mixer, Needs(cross=memory_BKM is not None, bias=bias is not None))
         x_BTM = x_BTM.astype(self.dtype)
-        rng = self.make_rng("dropout") if self.has_rng("dropout") else None
+        rng = dropout_rng(self)
         params, state = self.attention_variables(self._sizes(x_BTM.shape[-1]), shared)
         self.sow("intermediates", "mixed", (params, state, x_BTM, mask))
         out_BTM, state = self.mixer.mix(params, state, x_BTM, mask, rng=rng)

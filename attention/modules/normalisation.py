@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.parameters import parameter
+
 
 class BatchNorm(nn.Module):
     """(x - mean) / sqrt(variance + ε) · scale + bias, of each feature over all real tokens.
@@ -37,7 +39,7 @@ class BatchNorm(nn.Module):
         """
         shape, ones, zeros = x_BTM.shape[-1:], nn.initializers.ones, nn.initializers.zeros
         scale_M, bias_M = (
-            self.param(name, nn.with_logical_partitioning(init, ("model",)), shape)
+            parameter(self, name, init, ("model",), shape)
             for name, init in (("scale", ones), ("bias", zeros))
         )
         mean = self.variable("batch_stats", "mean_M", jnp.zeros, shape)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 
 from attention.biases import ALiBi, Bias, Relative
+from attention.modules.parameters import parameter
 
 
 class ALiBiPositions(nn.Module):
@@ -44,11 +45,11 @@ class RelativePositions(nn.Module):
 
     @nn.compact
     def __call__(self) -> Bias:
-        table_RH: jax.Array = self.param(
+        table_RH: jax.Array = parameter(
+            self,
             "embedding",
-            nn.with_logical_partitioning(
-                nn.initializers.normal(stddev=0.02), ("position", "heads")
-            ),
+            nn.initializers.normal(stddev=0.02),
+            ("position", "heads"),
             (self.buckets, self.heads),
         )
         return Relative(table_RH.T[None, :, :, None], self.max_distance, self.bidirectional)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from attention.masks import Lengths
 from attention.models.decoder import Decoder
@@ -110,3 +111,11 @@ def test_without_a_cross_attention_nothing_points():
     decoder = Decoder(**SMALL, cross=None, points=True)
     with pytest.raises(NotImplementedError, match="a decoder without it cannot tell how much"):
         decoder.init(jax.random.key(0), Y_BTM, LENGTHS_B)
+
+
+def test_a_transformer_from_nnx_has_the_same_parameters():
+    model = model_of()
+    with nnx.use_eager_sharding(False):
+        made = nnx.bridge.ToNNX(model, rngs=nnx.Rngs(0)).lazy_init(SOURCE_BS, TARGET_BT)
+        params = nnx.to_pure_dict(nnx.state(made, nnx.Param))
+    assert jax.tree.structure(params) == jax.tree.structure(variables_of(model)["params"])

@@ -17,6 +17,7 @@ from attention.modules.attention.memory import CrossAttentionOutput, Memory, by_
 from attention.modules.attention.padding import zero_padding
 from attention.modules.attention.projections import FromHeads, ToHeads
 from attention.modules.attention.variables import AttentionVariables
+from attention.modules.dropout import dropout_rng
 from attention.positions import Rotary
 from attention.protocols import Attention, Needs, StatefulCrossAttention, require
 from attention.shapes import Sizes, Tree, accumulator
@@ -279,7 +280,7 @@ class MultiHead(nn.Module):
         shared: Tree,
     ) -> jax.Array:
         q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
-        rng = self.make_rng("dropout") if self.has_rng("dropout") else None
+        rng = dropout_rng(self)
         params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]), shared)
         asked = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
         self.sow("intermediates", "attended", asked)

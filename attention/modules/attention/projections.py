@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from attention.modules.parameters import parameter
+
 _glorot_in = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=0, out_axis=(1, 2))
 _glorot_out = nn.initializers.variance_scaling(
     1.0, "fan_avg", "uniform", in_axis=(0, 1), out_axis=2
@@ -71,16 +73,10 @@ class ToHeads(nn.Module):
             raise ValueError(
                 f"kv_heads={made} does not divide {self.heads} heads; choose a divisor of the heads"
             )
-        w_MHD: jax.Array = self.param(
-            "kernel",
-            nn.with_logical_partitioning(_glorot_in, ("model", "heads", "head_size")),
-            (model_size, made, size),
+        w_MHD = parameter(
+            self, "kernel", _glorot_in, ("model", "heads", "head_size"), (model_size, made, size)
         )
-        b_HD: jax.Array = self.param(
-            "bias",
-            nn.with_logical_partitioning(nn.initializers.zeros, ("heads", "head_size")),
-            (made, size),
-        )
+        b_HD = parameter(self, "bias", nn.initializers.zeros, ("heads", "head_size"), (made, size))
         x_BTM, w_MHD, b_HD = (jnp.asarray(a, self.dtype) for a in (x_BTM, w_MHD, b_HD))
         y_BTN = product(x_BTM, w_MHD.reshape(model_size, made * size))
         return y_BTN.reshape(*x_BTM.shape[:-1], made, size) + b_HD[None, None]
@@ -94,16 +90,10 @@ class FromHeads(nn.Module):
     @nn.compact
     def __call__(self, x_BTHE: jax.Array, model_size: int) -> jax.Array:
         heads, size = x_BTHE.shape[-2:]
-        w_HEM: jax.Array = self.param(
-            "kernel",
-            nn.with_logical_partitioning(_glorot_out, ("heads", "head_size", "model")),
-            (heads, size, model_size),
+        w_HEM = parameter(
+            self, "kernel", _glorot_out, ("heads", "head_size", "model"), (heads, size, model_size)
         )
-        b_M: jax.Array = self.param(
-            "bias",
-            nn.with_logical_partitioning(nn.initializers.zeros, ("model",)),
-            (model_size,),
-        )
+        b_M = parameter(self, "bias", nn.initializers.zeros, ("model",), (model_size,))
         x_BTHE, w_HEM, b_M = (jnp.asarray(a, self.dtype) for a in (x_BTHE, w_HEM, b_M))
         x_BTN = x_BTHE.reshape(*x_BTHE.shape[:-2], heads * size)
         return product(x_BTN, w_HEM.reshape(heads * size, model_size)) + b_M[None, None]
