@@ -154,7 +154,7 @@ def explain(
     >>> print(explain(x_BTHD, x_BTHD, x_BTHD, platform="gpu"))
     cudnn: chosen
     splash: no: it needs a TPU, and the platform is gpu
-    sparse: possible, and does not pay
+    sparse: possible, and not profitable
     tiled: possible, and less preferred
     reference: possible, and less preferred
     """

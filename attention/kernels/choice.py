@@ -77,6 +77,6 @@ def explained(request: Request, forced: str = "auto") -> str:
         elif kernel.is_profitable(request):
             verdict = "possible, and less preferred"
         else:
-            verdict = "possible, and does not pay"
+            verdict = "possible, and not profitable"
         lines.append(f"{name}: {verdict}")
     return "\n".join(lines)
