@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from attention.masks import Mask
-from attention.protocols import Attention, TokenMixer, WithAxes
+from attention.protocols import Attention, WithAxes
 from attention.shapes import Sizes, Tree
 
-Inputs = dict[str, jax.Array]
+Inputs = dict[str, Any]  # arrays by name
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Case:
 
     Attributes:
       name: stands in the tests' names.
-      attend: what is tested.
+      attend: an Attention or a TokenMixer.
       reference: float64 NumPy, called as ``reference(q, k, v, see=see, bias=bias)``, with key and
         value heads repeated to the queries'; and with ``params=``, ``state=`` and ``x_BTM=`` where
         the attention has any. Of a token mixer: ``reference(see=see, x_BTM=x, ...)``. None if there
@@ -48,7 +48,7 @@ class Case:
     """
 
     name: str
-    attend: Attention | TokenMixer
+    attend: Any
     reference: Callable | None
     sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
     lengths: tuple[int, ...] = (7, 1, 10)
@@ -63,7 +63,7 @@ class Case:
     mixes: bool = False
     sums_to_one: bool = True
     last_resort: bool = False
-    grown: Callable[[int], Attention | TokenMixer] | None = None
+    grown: Callable[[int], Any] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0
     compiled: tuple[int, int] = (1024, 4096)
@@ -177,7 +177,8 @@ class Case:
         return self.reference(q_BQHD, *kv, see=see_BHQK, bias=bias, **own)
 
 
-def qkv(inputs: Inputs) -> tuple[jax.Array, jax.Array, jax.Array]:
+def qkv(inputs: Inputs) -> tuple[Any, Any, Any]:
+    """Queries, keys and values, some of which may be one array."""
     q = inputs.get("q", inputs.get("v"))  # values alone stand for all three
     k = inputs.get("k", q)
-    return q, k, inputs.get("v", k)  # type: ignore[return-value]
+    return q, k, inputs.get("v", k)

@@ -16,10 +16,6 @@ from attention.shapes import Sizes, Tree
 from attention.testing.case import Case, Inputs
 from attention.testing.masks import Setting, Shape, make_mask, see_of, with_loops
 
-# On which side each input stands, and what padding is filled with to see whether it leaks.
-QUERIES, KEYS = ("q", "x"), ("k", "v", "memory")
-SPOILT = {"q": jnp.nan, "k": jnp.nan, "v": 1e30, "x": jnp.nan, "memory": 1e30}
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -166,15 +162,4 @@ def variables_of(case: Case, sizes: Sizes, dtype: Any) -> Tree:
 def to_float64(tree: Tree) -> Tree:
     return jax.tree.map(
         lambda x: x.astype("float64") if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
-    )
-
-
-def numbers(x: Any) -> np.ndarray:
-    """As float64, so that NumPy compares any dtype."""
-    return np.asarray(x).astype(np.float64)
-
-
-def assert_close(ours: Any, theirs: Any, tolerance: float) -> None:
-    np.testing.assert_allclose(
-        numbers(ours), np.asarray(theirs, np.float64), atol=tolerance, rtol=tolerance
     )

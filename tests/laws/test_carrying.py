@@ -9,13 +9,14 @@ import pytest
 
 from attention import MultiHead
 from attention.masks import Lengths
+from attention.testing import laws
 from attention.testing.case import qkv
-from attention.testing.draw import assert_close, draw
+from attention.testing.draw import draw
+from attention.testing.law import assert_close
 from attention.testing.masks import Setting
 from attention.variants import Additive, Linear, Softmax
 from tests.laws.cases import ALONE, CASES, declaring
 from tests.laws.settings import places_of, settings_of
-from tests.laws.test_matrix import matrix_of
 
 TOLERANCE = 1e-5
 CARRYING = declaring(CASES, decoding="stateful")
@@ -121,12 +122,7 @@ across = [p for p in settings_of(SHARING, ("lengths",)) if p.values[0].place == 
 
 @pytest.mark.parametrize("setting", across)
 def test_weights_that_are_shares_are_none_below_zero_and_together_at_most_one(setting):
-    drawn = draw(setting, k_len=setting.case.lengths[-1])
-    params, state = drawn.variables["params"], drawn.variables["state"]
-    q, k, _ = qkv(drawn.inputs)
-    matrix_BHQK = matrix_of(setting.case)(params, state, q, k, drawn.mask, bias=drawn.bias)
-    assert np.all(np.asarray(matrix_BHQK) >= 0)
-    assert np.all(np.asarray(matrix_BHQK).sum(-1) <= 1 + 1e-5)
+    laws.weights_are_shares(setting)
 
 
 def test_who_declares_shares():

@@ -1,59 +1,18 @@
 """Law 9: multiply-adds and temporary bytes grow no faster than declared.
 
-Multiply-adds are traced at 1k and 16k tokens. Temporary bytes need compiling, which is slow where a
-mask is a constant of the program: 1k and 4k tokens, if the case does not say otherwise. A length
-half-way would not move the slope that is fitted. Nothing is run.
+Multiply-adds are traced. Temporary bytes need compiling, which is slow where a mask is a constant
+of the program: 1k and 4k tokens, if the case does not say otherwise. Nothing is run.
 """
 
-from dataclasses import replace
-
-import jax
 import jax.numpy as jnp
 import pytest
 
 from attention.analysis.growth import exponent
 from attention.analysis.memory import temporary_bytes
 from attention.analysis.multiply_adds import multiply_adds
-from attention.testing.draw import draw
+from attention.testing import laws
 from tests.laws.cases import CASES
 from tests.laws.settings import settings_of
-
-TOLERANCE = 0.1  # edges: a window's first block is cheaper than the others
-TRACED = 1024, 16384
-
-
-def forward_and_grad(drawn):
-    """Functions of the inputs, the mask and the variables."""
-
-    def out(inputs, mask, variables):
-        return drawn.case.apply(drawn.sizes, variables, inputs, mask)
-
-    return {
-        "forward": out,
-        "gradient": jax.grad(lambda *arguments: out(*arguments).sum(dtype="float32")),
-    }
-
-
-def arguments(drawn):
-    """The shapes of the inputs, of the mask and of the variables."""
-    all_three = drawn.inputs, drawn.mask, drawn.variables
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), all_three)
-
-
-def grown(setting, length):
-    """The setting with its attention made for a length, where that matters."""
-    case = setting.case
-    if case.grown is None:
-        return setting
-    return setting._replace(case=replace(case, attend=case.grown(length)))
-
-
-def costs(measure, setting, part, lengths):
-    drawn = [
-        draw(grown(setting, length), batch=1, q_len=length, abstract=True) for length in lengths
-    ]
-    return [measure(forward_and_grad(one)[part], *arguments(one)) for one in drawn]
-
 
 PARTS = ["forward", "gradient"]
 
@@ -71,9 +30,7 @@ def once(settings):
 @pytest.mark.parametrize("part", ["forward", pytest.param("gradient", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("setting", settings_of(CASES, ("lengths", "edges")))
 def test_multiply_adds(setting, part):
-    counted = costs(multiply_adds, setting, part, TRACED)
-    assert min(counted) > 0
-    assert exponent(TRACED, counted) <= setting.case.multiply_adds + TOLERANCE
+    laws.multiply_adds_grow_as_declared(setting, part)
 
 
 @pytest.mark.slow
@@ -81,8 +38,8 @@ def test_multiply_adds(setting, part):
 @pytest.mark.parametrize("setting", once(settings_of(CASES, ("lengths", "edges"))))
 def test_temporary_bytes(setting, part):
     lengths = setting.case.compiled
-    needed = [1 + n for n in costs(temporary_bytes, setting, part, lengths)]
-    assert exponent(lengths, needed) <= setting.case.temporary_bytes + TOLERANCE
+    needed = [1 + n for n in laws.costs(temporary_bytes, setting, part, lengths)]
+    assert exponent(lengths, needed) <= setting.case.temporary_bytes + laws.EDGES
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -91,12 +48,12 @@ def test_a_declared_square_is_one(case, part):
     """A count that misses a loop would pass above."""
     setting = settings_of([case], ("lengths",))[0].values[0]
     longer = 4096, 16384  # the projections of a MultiHead are linear
-    assert exponent(longer, costs(multiply_adds, setting, part, longer)) > 1.9
+    assert exponent(longer, laws.costs(multiply_adds, setting, part, longer)) > 1.9
 
 
 def test_the_gradient_costs_more_than_the_forward_pass():
     setting = settings_of(CASES, ("lengths",))[0].values[0]
-    forward, gradient = (costs(multiply_adds, setting, part, (1024,))[0] for part in PARTS)
+    forward, gradient = (laws.costs(multiply_adds, setting, part, (1024,))[0] for part in PARTS)
     assert gradient >= 2.5 * forward
     assert forward == 3 * 1024**2 * (4 + 5)
     assert jnp.issubdtype(type(forward), jnp.integer) or isinstance(forward, int)

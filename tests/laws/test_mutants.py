@@ -19,7 +19,7 @@ import pytest
 
 from attention.masks import FULL
 from attention.randomness import mixed
-from attention.testing import draw
+from attention.testing import decoding, draw, laws
 from attention.testing.masks import Setting
 from attention.variants import Softmax
 from tests.laws import (
@@ -27,7 +27,6 @@ from tests.laws import (
     test_decoding,
     test_dropout,
     test_equation,
-    test_matrix,
     test_padding,
 )
 from tests.laws.cases import Case, SmallTiles, alibi
@@ -196,8 +195,8 @@ def forget_traces():
     for cache in (
         draw.compiled,
         draw.compiled_grad,
-        test_decoding.extend,
-        test_matrix.matrix_of,
+        decoding.extend,
+        laws.matrix_of,
     ):
         cache.cache_clear()
     jax.clear_caches()

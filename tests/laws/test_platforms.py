@@ -5,9 +5,9 @@ import pytest
 from jax import export
 
 from attention.testing.draw import draw
+from attention.testing.laws import forward_and_grad, grown, shapes
 from attention.testing.masks import somewhere
 from tests.laws.cases import CASES
-from tests.laws.test_cost import arguments, forward_and_grad, grown
 
 
 @pytest.mark.parametrize(("length", "dtype"), [("odd", "float32"), (256, "bfloat16")])
@@ -17,5 +17,5 @@ def test_forward_and_gradient_lower(case, length, dtype):
     setting = grown(somewhere(case), length)
     drawn = draw(setting, q_len=length, dtype=dtype)
     for function in forward_and_grad(drawn).values():
-        program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*arguments(drawn))
+        program = export.export(jax.jit(function), platforms=("tpu", "cuda"))(*shapes(drawn))
         assert program.platforms == ("tpu", "cuda")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from attention.masks import Causal, Segments
-from attention.testing.draw import assert_close, draw
+from attention.testing.draw import draw
+from attention.testing.law import assert_close
 from attention.testing.masks import Setting
 from tests.laws.cases import ALONE, declaring
 

@@ -12,7 +12,7 @@ from attention.analysis.matrices import effective_matrix
 from attention.positions import Rotary
 from attention.protocols import WithAxes
 from attention.shapes import Sizes
-from attention.testing.draw import numbers
+from attention.testing.law import numbers
 from attention.variants import Local, Longformer
 
 RANDOM = np.random.default_rng(0)

@@ -1,0 +1,334 @@
+"""The laws of outputs, weights and gradients; those of padding and of caches stand beside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attention.analysis.growth import exponent
+from attention.analysis.matrices import effective_matrix
+from attention.analysis.multiply_adds import multiply_adds
+from attention.protocols import WithAxes
+from attention.testing.case import Case, Inputs, qkv
+from attention.testing.draw import Drawn, draw, weighted_sum
+from attention.testing.law import assert_close, assert_finite, assert_zero, expect, law
+from attention.testing.masks import Setting, somewhere
+
+FLOAT32, BFLOAT16 = 5e-6, 2e-2  # of outputs against the reference
+ROUNDING = 1e-5
+STEP = 1e-6
+MOST = 1e4  # of a gradient where all that is drawn is about 1
+EDGES = 0.1  # of an exponent: a window's first block is cheaper than the others
+TRACED = 1024, 16384
+
+
+@law
+def is_a_frozen_value(case: Case) -> None:
+    """A dataclass that is equal, and has the same hash, where all fields are."""
+    attention = case.attend
+    expect(is_dataclass(attention), "it is no dataclass")
+    expect(hash(attention) == hash(replace(attention)), "two that are equal differ in their hash")
+    expect(attention == replace(attention), "two with equal fields differ")
+    frozen = type(attention).__dataclass_params__.frozen
+    expect(frozen, "a field may be set: use @dataclass(frozen=True)")
+
+
+@law
+def every_parameter_names_its_axes(case: Case) -> None:
+    """What ``init`` makes are ``WithAxes`` with a name, or None, for each axis."""
+    made = case.attend.init(jax.random.key(0), case.sizes[0])
+    for leaf in jax.tree.leaves(made, is_leaf=lambda leaf: isinstance(leaf, WithAxes)):
+        expect(isinstance(leaf, WithAxes), f"init made a {type(leaf).__name__}, not WithAxes")
+        expect(len(leaf.axes) == leaf.value.ndim, f"{leaf.axes} for shape {leaf.value.shape}")
+
+
+@law
+def equal_to_the_reference(
+    setting: Setting, seed: int = 0, *, dtype: str = "float32", **drawing: Any
+) -> None:
+    """Equal to the paper's equation in float64 NumPy."""
+    drawn = draw(setting, seed, dtype=dtype, **drawing)
+    expect(drawn.bias is not None or not drawing.get("bias"), "no bias was drawn")
+    ours = drawn.out()
+    expect(ours.dtype == dtype, f"outputs are {ours.dtype}")
+    assert_close(ours, drawn.expected(), FLOAT32 if dtype == "float32" else BFLOAT16)
+
+
+@law
+def gradients_equal_differences(setting: Setting) -> None:
+    """Along one line through all that is differentiated, with a random weighing, in float64."""
+    with jax.enable_x64(True):
+        bias = setting.case.alone and setting.case.attend.capabilities.bias
+        drawn = draw(setting, batch=1, q_len=4, k_len=3, dtype="float64", bias=bias)
+
+        # Of ALiBi's slopes there is no gradient, and T5's table is of float32: see test_biases.py.
+        array = drawn.bias if hasattr(drawn.bias, "shape") else None
+        arguments = drawn.inputs, drawn.variables["params"], array
+        random = np.random.default_rng(0)
+
+        def out(inputs: Inputs, params: Any, array: Any) -> jax.Array:
+            bias = drawn.bias if array is None else array
+            variables = drawn.variables | {"params": params}
+            return drawn.case.apply(drawn.sizes, variables, inputs, drawn.mask, bias)
+
+        @jax.jit
+        def value_and_grads(*arguments: Any) -> tuple[jax.Array, Any]:
+            value, pull = jax.vjp(out, *arguments)
+            weights = jnp.asarray(random.normal(size=value.shape))  # a constant of the program
+            return (value * weights).sum(), pull(weights)
+
+        direction = jax.tree.map(lambda x: random.normal(size=x.shape), arguments)
+
+        def at(distance: float) -> tuple[jax.Array, Any]:
+            moved = jax.tree.map(lambda x, d: np.asarray(x) + distance * d, arguments, direction)
+            return value_and_grads(*moved)
+
+        value, grads = at(0.0)
+        expect(value.dtype == "float64", f"outputs are {value.dtype}")
+        slope = sum(jax.tree.leaves(jax.tree.map(np.vdot, grads, direction)))
+        difference = (at(STEP)[0] - at(-STEP)[0]) / (2 * STEP)
+        assert_close(slope, difference, ROUNDING, "slopes")
+
+
+@functools.cache
+def matrix_of(case: Case) -> Callable:
+    return jax.jit(functools.partial(effective_matrix, case.attend))
+
+
+def weights_of(drawn: Drawn) -> np.ndarray:
+    """The effective matrix, [B, H, Q, K]."""
+    params, state = drawn.variables["params"], drawn.variables["state"]
+    options = {"bias": drawn.bias, "x_BTM": drawn.inputs.get("x")}
+    q, k, _ = qkv(drawn.inputs)
+    return np.asarray(matrix_of(drawn.case)(params, state, q, k, drawn.mask, **options))
+
+
+@law
+def weights_follow_the_mask(setting: Setting, seed: int = 0) -> None:
+    """The effective matrix is zero where the mask hides, and times the values is the output."""
+    case = setting.case
+    drawn = draw(setting, seed, k_len=case.lengths[-1])
+    weights_BHQK, see_BHQK = weights_of(drawn), drawn.seen_BHQK
+    hidden = np.abs(weights_BHQK[~see_BHQK]).max(initial=0)
+    expect(hidden == 0, f"a key that the mask hides weighs {hidden:.2g}")
+    if case.sums_to_one:
+        assert_close(weights_BHQK.sum(-1), see_BHQK.any(-1), 2e-6, "sums of weights and 1")
+    if not case.mixes and case.linear:  # it is held to derivatives, or to each way, elsewhere
+        v_BKHE = np.repeat(qkv(drawn.inputs)[2], case.groups, axis=2)
+        out_BQHE = np.einsum("BHQK,BKHE->BQHE", weights_BHQK, v_BKHE)
+        assert_close(drawn.out(), out_BQHE, ROUNDING, "outputs and weights times values")
+
+
+@law
+def weights_are_shares(setting: Setting) -> None:
+    """None is below zero, and those of a query are together at most one."""
+    weights_BHQK = weights_of(draw(setting, k_len=setting.case.lengths[-1]))
+    expect(weights_BHQK >= 0, f"the least weight is {weights_BHQK.min():.2g}")
+    most = weights_BHQK.sum(-1).max()
+    expect(most <= 1 + ROUNDING, f"weights of a query add up to {most:.6f}")
+
+
+@law
+def linear_in_the_values(setting: Setting) -> None:
+    drawn, other = draw(setting, 0), draw(setting, 1)
+    one, two = (qkv(each.inputs)[2] for each in (drawn, other))
+
+    def out(v: jax.Array) -> jax.Array:
+        return drawn.out(inputs=drawn.inputs | {"v": v})
+
+    assert_close(out(2 * one - 3 * two), 2 * out(one) - 3 * out(two), ROUNDING)
+    assert_zero(out(0 * one), "outputs of values that are zero")
+
+
+@law
+def a_bias_counts(setting: Setting) -> None:
+    """A bias that is declared changes outputs, and one that is zero does not."""
+    drawn = draw(setting, bias=True)
+    change = np.abs(drawn.out() - drawn.out(bias=None)).max()
+    expect(change > 1e-3, f"a bias of about 1 changes outputs by {change:.2g}")
+    if hasattr(drawn.bias, "shape"):
+        assert_close(drawn.out(bias=0 * drawn.bias), drawn.out(bias=None), ROUNDING)
+
+
+def assert_the_past_stays(setting: Setting, dtype: str = "float32") -> None:
+    """Replaces inputs after each i by others, large ones too; outputs up to i are the same."""
+    drawn, later = (draw(setting, seed, dtype=dtype) for seed in (0, 1))
+    exact = setting.case.attend.capabilities.causal == "exact"
+    plain, changed = np.asarray(drawn.out()), False
+    for i in range(drawn.shape.q_len - 1):
+        inputs = dict(drawn.inputs)
+        for name in inputs if exact else ["v"]:
+            replaced = np.array(inputs[name])
+            replaced[:, i + 1 :] = 30 * np.asarray(later.inputs[name])[:, i + 1 :]
+            inputs[name] = jnp.asarray(replaced)
+        ours = np.asarray(drawn.out(inputs=inputs))
+        what = f"with other inputs after position {i}, outputs before"
+        assert_close(ours[:, : i + 1], plain[:, : i + 1], 0, what)
+        changed = changed or bool(np.any(ours != plain))
+        last = i + 2 == drawn.shape.q_len and not drawn.case.last_resort
+        expect(not last or np.any(ours != plain), "the last token does not see itself")
+    expect(changed, "no input changes an output")
+
+
+@law
+def what_comes_later_changes_nothing(setting: Setting, dtype: str = "float32") -> None:
+    """Where the attention is causal in values only, no value that comes later does."""
+    assert_the_past_stays(setting, dtype)
+
+
+@law
+def without_a_causal_mask_the_future_is_seen(case: Case) -> None:
+    """Else the law above would hold for an attention that is causal whatever it is told."""
+    try:
+        assert_the_past_stays(Setting(case, "encoder", "all"))
+    except AssertionError:
+        return
+    raise AssertionError("no output depends on what comes later")
+
+
+@law
+def gradients_of_a_zero_token_are_of_ordinary_size(case: Case) -> None:
+    """A real token that is zero, as a fresh layer makes of an empty embedding."""
+    drawn = draw(somewhere(case))
+    inputs = {name: x.at[:, 1].set(0) for name, x in drawn.inputs.items()}
+    _, *grads = drawn.all_grads(inputs=inputs)
+    for leaf in jax.tree.leaves(grads):
+        expect(np.abs(leaf) < MOST, f"a gradient is {np.abs(leaf).max():.2g}")
+
+
+def plain(drawn: Drawn) -> Callable:
+    """A function of the inputs and the mask."""
+
+    def attention(inputs: Inputs, mask: Any) -> jax.Array:
+        return drawn.case.apply(drawn.sizes, drawn.variables, inputs, mask, drawn.bias)
+
+    return attention
+
+
+def mapped(attention: Callable) -> Callable:
+    """Rows one at a time."""
+
+    def rows(inputs: Inputs, mask: Any) -> jax.Array:
+        one = jax.tree.map(lambda x: x[:, None], (inputs, mask))
+        return jax.vmap(attention)(*one).swapaxes(0, 1)
+
+    return rows
+
+
+def recomputed(attention: Callable) -> Callable:
+    checkpointed = jax.checkpoint(attention)
+    return lambda inputs, mask: checkpointed(inputs, mask)[None]
+
+
+def scanned(attention: Callable) -> Callable:
+    """The same layer twice; inputs and mask are carried."""
+
+    def layer(carry: Any, _: None) -> tuple[Any, jax.Array]:
+        return carry, attention(*carry)
+
+    return lambda inputs, mask: jax.lax.scan(layer, (inputs, mask), length=2)[1]
+
+
+@law
+def transforms_change_nothing(case: Case, transform: Callable) -> None:
+    """vmap, remat and scan; a transform makes copies of the output."""
+    drawn = draw(somewhere(case))
+    out, grads = drawn.out_and_grads()
+    attention = transform(plain(drawn))
+
+    def loss(inputs: Inputs, mask: Any) -> tuple[jax.Array, jax.Array]:
+        copies = attention(inputs, mask)
+        return weighted_sum(copies.mean(0)), copies
+
+    our_grads, copies = jax.jit(jax.grad(loss, has_aux=True))(drawn.inputs, drawn.mask)
+    for copy in copies:
+        assert_close(copy, out, ROUNDING)
+    for name, grad in grads.items():
+        assert_finite(grad, f"gradients by {name}")
+        assert_close(our_grads[name], grad, ROUNDING, f"gradients by {name}")
+
+
+@law
+def jit_changes_nothing(case: Case) -> None:
+    """Where Python sees the numbers, as without jit, it asks for the same operations.
+
+    Running them one by one would compile each.
+    """
+    drawn = draw(somewhere(case))
+    traced = jax.make_jaxpr(plain(drawn))(drawn.inputs, drawn.mask)
+    seen = jax.make_jaxpr(lambda: plain(drawn)(drawn.inputs, drawn.mask))()
+    expect(len(traced.eqns) > 1, "it computes nothing")
+    same = list(operations(traced.jaxpr)) == list(operations(seen.jaxpr))
+    expect(same, "Python asks for other operations where it sees the numbers")
+    expect(not traced.effects and not seen.effects, "something is called on the host")
+
+
+def operations(jaxpr: Any) -> Iterator[Any]:
+    """All operations in order, those of loops and branches too, with all that is constant."""
+    for equation in jaxpr.eqns:
+        params = equation.params.items()
+        inner = [jaxpr_of(leaf) for leaf in jax.tree.leaves([value for _, value in params])]
+        inner = [each for each in inner if each is not None]
+        out = [str(variable.aval) for variable in equation.outvars]
+        if inner:  # whether it takes a number as an argument or as a constant may differ
+            yield equation.primitive.name, out
+        else:
+            settings = [(name, str(value)) for name, value in params if not callable(value)]
+            given = [str(getattr(each, "val", each.aval)) for each in equation.invars]
+            yield equation.primitive.name, out, settings, given
+        for each in inner:
+            yield from operations(each)
+
+
+def jaxpr_of(value: Any) -> Any:
+    value = getattr(value, "jaxpr", value)
+    return value if hasattr(value, "eqns") else None
+
+
+def forward_and_grad(drawn: Drawn) -> dict[str, Callable]:
+    """Functions of the inputs, the mask and the variables."""
+
+    def out(inputs: Inputs, mask: Any, variables: Any) -> jax.Array:
+        return drawn.case.apply(drawn.sizes, variables, inputs, mask)
+
+    def total(*arguments: Any) -> jax.Array:
+        return out(*arguments).sum(dtype="float32")
+
+    return {"forward": out, "gradient": jax.grad(total)}
+
+
+def shapes(drawn: Drawn) -> Any:
+    """The shapes of the inputs, of the mask and of the variables."""
+    all_three = drawn.inputs, drawn.mask, drawn.variables
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), all_three)
+
+
+def grown(setting: Setting, length: int) -> Setting:
+    """The setting with its attention made for a length, where that matters."""
+    case = setting.case
+    if case.grown is None:
+        return setting
+    return setting._replace(case=replace(case, attend=case.grown(length)))
+
+
+def costs(measure: Callable, setting: Setting, part: str, lengths: tuple[int, ...]) -> list[int]:
+    """What ``measure`` says of the forward pass or the gradient at each length; none is run."""
+    drawn = [
+        draw(grown(setting, length), batch=1, q_len=length, abstract=True) for length in lengths
+    ]
+    return [measure(forward_and_grad(one)[part], *shapes(one)) for one in drawn]
+
+
+@law
+def multiply_adds_grow_as_declared(setting: Setting, part: str = "forward") -> None:
+    """Traced at 1k and 16k tokens; a length half-way would not move the slope that is fitted."""
+    counted = costs(multiply_adds, setting, part, TRACED)
+    expect(min(counted) > 0, "there are none")
+    most, found = setting.case.multiply_adds, exponent(TRACED, counted)
+    expect(found <= most + EDGES, f"they grow as n^{found:.2f}, expected at most n^{most:g}")
