@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.masks import Array, Edges, Lengths, Valid
+from attention.masks import Array, Edges, Lengths, Valid, conjuncts
 from attention.testing.draw import Drawn, draw
 from attention.testing.law import assert_close, assert_finite, assert_zero, expect, law, numbers
 from attention.testing.masks import Setting
@@ -31,17 +31,13 @@ def with_padding(setting: Setting, dtype: str) -> Drawn:
     )
 
 
-def part(mask: Any, kind: tuple[type, ...]) -> Any:
-    """The mask of one of these classes in a composition."""
-    if isinstance(mask, kind):
-        return mask
-    return (part(mask.left, kind) or part(mask.right, kind)) if hasattr(mask, "left") else None
-
-
-def real_of(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Which queries and which keys are real, [B, Q] and [B, K]."""
-    padding = part(drawn.mask, (Lengths, Valid)).padding(drawn.shape.q_len, drawn.shape.k_len)
-    return tuple(np.asarray(real_BT) for real_BT in padding)  # type: ignore[return-value]
+def real_of(drawn: Drawn) -> list[np.ndarray]:
+    """Which queries and which keys are real, [B, Q] and [B, K], as the mask's arrays say."""
+    (found,) = [each for each in conjuncts(drawn.mask) if isinstance(each, Lengths | Valid)]
+    if isinstance(found, Valid):
+        return [np.asarray(found.q_valid_BQ), np.asarray(found.k_valid_BK)]
+    sides = (drawn.shape.q_len, found.q_lengths_B), (drawn.shape.k_len, found.k_lengths_B)
+    return [np.arange(length)[None] < np.asarray(lengths_B)[:, None] for length, lengths_B in sides]
 
 
 def spoilt(drawn: Drawn) -> Drawn:
