@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from attention.masks import Causal
@@ -36,16 +35,13 @@ def advance(
     drawn: Drawn, cache: Tree, first: int, last: int, mask: Any = None, inputs: Inputs | None = None
 ) -> tuple[jax.Array, Tree]:
     """Outputs of the positions from first to last - 1, and the cache after them."""
-    inputs = {
-        name: jnp.asarray(np.asarray(x)[:, first:last])
-        for name, x in (inputs or drawn.inputs).items()
-    }
+    inputs = {name: np.asarray(x)[:, first:last] for name, x in (inputs or drawn.inputs).items()}
     batch = next(iter(inputs.values())).shape[0]
-    pos_BQ = jnp.asarray(np.broadcast_to(np.arange(first, last), (batch, last - first)))
+    pos_BQ = np.broadcast_to(np.arange(first, last), (batch, last - first))
     bias = drawn.bias
     if bias is not None and hasattr(bias, "shape"):  # an array: its rows are these queries
         bias = np.pad(np.asarray(bias), ((0, 0),) * 3 + ((0, ROOM - LENGTH),))
-        bias = jnp.asarray(bias[:, :, first:last])
+        bias = bias[:, :, first:last]
     function = extend(drawn.case, drawn.sizes)
     return function(drawn.variables, cache, inputs, pos_BQ, mask, bias)
 
@@ -79,23 +75,23 @@ def a_cache_survives_a_beam_reorder(setting: Setting) -> None:
         for first in range(last):  # one token at a time: one program serves both rows
             _, cache = advance(drawn, cache, first, first + 1, inputs=own)
         caches.append(cache)
-    cache = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *caches)
+    cache = jax.tree.map(lambda *leaves: np.concatenate(leaves), *caches)
     # As a beam search does: row 1 survives twice, and then the last of three goes first.
     rows, orders = [0, 1], {0: [1, 0, 1], 2: [2, 0, 1]}
     function = extend(drawn.case, drawn.sizes)
     for step in range(3):
         if order := orders.get(step):
             rows = [rows[i] for i in order]
-            cache = jax.tree.map(lambda leaf, i=order: jnp.asarray(np.asarray(leaf)[i]), cache)
+            cache = jax.tree.map(lambda leaf, i=order: np.asarray(leaf)[i], cache)
         pairs = [(row, behind[row] + step) for row in rows]
         inputs = {
-            name: jnp.asarray(np.stack([np.asarray(x)[row, i] for row, i in pairs])[:, None])
+            name: np.stack([np.asarray(x)[row, i] for row, i in pairs])[:, None]
             for name, x in drawn.inputs.items()
         }
-        pos_BQ = jnp.asarray(np.array([at for _, at in pairs])[:, None])
+        pos_BQ = np.array([at for _, at in pairs])[:, None]
         ours, cache = function(drawn.variables, cache, inputs, pos_BQ, None, drawn.bias)
         theirs = np.stack([full[row, i] for row, i in pairs])
-        assert_close(ours[:, 0], theirs, TOLERANCE, f"outputs of step {step}")
+        assert_close(np.asarray(ours)[:, 0], theirs, TOLERANCE, f"outputs of step {step}")
 
 
 @law
@@ -104,10 +100,10 @@ def a_cache_may_grow(setting: Setting) -> None:
     drawn = draw(setting, q_len=LENGTH)
     full, first, cache = np.asarray(drawn.out()), 0, start(drawn, 2, 2)
 
-    def put_first(longer: jax.Array, shorter: jax.Array) -> jax.Array:
+    def put_first(longer: jax.Array, shorter: jax.Array) -> np.ndarray:
         filled = np.array(longer)
         filled[tuple(slice(n) for n in shorter.shape)] = np.asarray(shorter)
-        return jnp.asarray(filled)
+        return filled
 
     for last, room in ((2, 2), (7, ROOM)):
         cache = jax.tree.map(put_first, start(drawn, 2, room), cache)

@@ -47,7 +47,7 @@ def spoilt(drawn: Drawn) -> Drawn:
     def spoil(name: str, x: jax.Array) -> jax.Array:
         real_BT = both_real[name in KEYS]
         real = real_BT.reshape(*real_BT.shape, *(1,) * (x.ndim - 2))
-        return jnp.asarray(np.where(real, x, np.asarray(SPOILT[name], x.dtype)))
+        return jax.device_put(np.where(real, x, np.asarray(SPOILT[name], x.dtype)))
 
     return replace(drawn, inputs={name: spoil(name, x) for name, x in drawn.inputs.items()})
 
@@ -57,7 +57,7 @@ def longer(drawn: Drawn) -> Drawn:
 
     def pad(x: Any, value: Any) -> jax.Array:
         widths = [(0, 0), (0, MORE), *[(0, 0)] * (x.ndim - 2)]
-        return jnp.asarray(np.pad(np.asarray(x), widths, constant_values=value))
+        return jax.device_put(np.pad(np.asarray(x), widths, constant_values=value))
 
     def lengthen(x: Any) -> Any:
         if isinstance(x, Edges):
@@ -103,9 +103,9 @@ def more_padding_changes_nothing(setting: Setting, dtype: str = "float32") -> No
 def a_sequence_of_no_tokens_is_zero(setting: Setting, dtype: str = "float32") -> None:
     """And so are its gradients."""
     drawn = draw(setting, dtype=dtype)
-    lengths_B = jnp.array([0, drawn.shape.q_len])
+    lengths_B = jax.device_put(np.array([0, drawn.shape.q_len]))
     mask = jax.tree.map(lambda x: lengths_B if x.ndim == 1 else x, drawn.mask)
-    inputs = {name: jnp.asarray(8 * np.asarray(x)) for name, x in drawn.inputs.items()}
+    inputs = {name: jax.device_put(8 * np.asarray(x)) for name, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(mask=mask, inputs=inputs)
     for name, x in {"the output": out, **grads}.items():
         assert_zero(numbers(x)[0], f"outputs and gradients ({name})")
@@ -121,7 +121,7 @@ def a_row_that_sees_nothing_is_zero(setting: Setting, dtype: str = "float32") ->
     unseen_BK = ~seen_BHQK.any(axis=(1, 2))
     expect(dead_BQH.all(axis=2).any(), "every row sees something")
     # Large scores: a finite stand-in for minus infinity would be met.
-    inputs = {n: (60 * x).astype(dtype) if n == "q" else x for n, x in drawn.inputs.items()}
+    inputs = {n: 60 * np.asarray(x) if n == "q" else x for n, x in drawn.inputs.items()}
     out, grads = drawn.out_and_grads(inputs=inputs)
     for name, x in {"outputs": out, **grads}.items():
         assert_finite(x, name)
@@ -135,7 +135,7 @@ def a_row_that_sees_nothing_is_zero(setting: Setting, dtype: str = "float32") ->
 @law
 def all_is_zero_where_nobody_sees_anything(setting: Setting, dtype: str = "float32") -> None:
     drawn = draw(setting, dtype=dtype)
-    nothing = Array(jnp.zeros(drawn.shape[:4], bool))
+    nothing = Array(np.zeros(drawn.shape[:4], bool))
     out, grads = drawn.out_and_grads(mask=nothing)
     for name, x in {"the output": out, **grads}.items():
         assert_zero(x, f"outputs and gradients ({name})")
