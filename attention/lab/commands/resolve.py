@@ -42,6 +42,8 @@ def resolve(spec: str, overrides: list[str]) -> dict[str, Any]:
     keys = dict(keys_of(config))
     changes = dict(_change(override, keys) for override in overrides)
     changed = schema.unflatten(dict(schema.flatten(config)) | changes)
+    for slot in schema.SLOTS:  # a run that goes on is compared by today's names
+        changed["model"][slot]["name"] = schema.current_attention(changed["model"][slot]["name"])
     return json.loads(json.dumps(changed))  # as a run's config.json gives it back: tuples are lists
 
 

@@ -1,5 +1,7 @@
 """The table of all keys."""
 
+import pytest
+
 from attention.lab.commands import options, resolve
 from attention.lab.config import schema
 from attention.lab.config.key import allowed
@@ -25,6 +27,14 @@ def test_every_line_is_a_flag_that_says_the_same_again():
     config = resolve.resolve("experiments/quickstart.py", [])
     flags = [line.split("  ")[0].rstrip() for line in options.table(config).splitlines()]
     assert resolve.resolve("experiments/base.py", flags) == config
+
+
+@pytest.mark.filterwarnings("ignore:tempered is now")
+def test_an_attention_by_an_old_name_is_the_same_config():
+    new = resolve.resolve("experiments/text.py:encoder=learned_temperature", [])
+    assert resolve.resolve("experiments/text.py:encoder=tempered", []) == new
+    flag = "--config.model.encoder.name=tempered"
+    assert resolve.resolve("experiments/text.py", [flag]) == new
 
 
 def test_naming_another_attention_brings_its_parameters():
