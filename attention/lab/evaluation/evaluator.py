@@ -15,10 +15,9 @@ from jax.sharding import Mesh
 from attention.decoding import Beams, Decoded, Sampler
 from attention.errors import UnsupportedError
 from attention.lab.data.batching.buckets import Bucket
-from attention.lab.data.batching.examples import Examples, encode_all
+from attention.lab.data.batching.examples import Examples, cut, encode_all
 from attention.lab.data.batching.ordered import eval_batches, source_batches
 from attention.lab.data.sources.pairs import Pairs
-from attention.lab.data.tokenizer import EOS
 from attention.lab.evaluation.scores import corpus_scores, sentence_bleu
 from attention.lab.tasks.kinds import Evaluated
 from attention.lab.tasks.translation import Search, Translation
@@ -69,12 +68,12 @@ class Evaluator:
     def examples(self, pairs: Pairs) -> Examples:
         """The pairs as tokens; what is longer than ``max_length`` is cut, with one warning."""
         whole = encode_all(pairs, self.task.tokenizer)
-        source, source_cuts = self._cut(whole.source)
-        target, target_cuts = self._cut(whole.target)
-        if source_cuts or target_cuts:
+        source, long_source = cut(whole.source, self.max_length)
+        target, long_target = cut(whole.target, self.max_length)
+        if long_source or long_target:
             warnings.warn(
-                f"{source_cuts} source and {target_cuts} target sentences of {len(pairs)} are cut "
-                f"to {self.max_length} tokens",
+                f"{len(long_source)} source and {len(long_target)} target sentences of "
+                f"{len(pairs)} are cut to {self.max_length} tokens",
                 stacklevel=2,
             )
         return replace(whole, source=source, target=target)
@@ -161,12 +160,3 @@ class Evaluator:
         report: dict[str, Any] = {"loss": self.loss(params, model_state, examples)}
         report |= corpus_scores(hypotheses, list(pairs.target), self.target_lang)
         return report | {"examples": len(pairs), "sentences": len(hypotheses)}, hypotheses
-
-    def _cut(self, sentences: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
-        """Sentences of at most ``max_length`` tokens, and how many had more."""
-        most, cut = self.max_length, [len(tokens_T) > self.max_length for tokens_T in sentences]
-        kept = [
-            np.append(tokens_T[: most - 1], np.int32(EOS)) if long else tokens_T
-            for tokens_T, long in zip(sentences, cut, strict=True)
-        ]
-        return kept, sum(cut)

@@ -81,7 +81,7 @@ def train(
         setup = _set_up(experiment, path, devices)
         write_config(path, experiment.config)
         provenance.record(path, said or {})
-        _keep(setup.task.tokenizer, path)
+        atomic_write(path / "tokenizer.model", setup.task.tokenizer.model)
         _train(setup, path)
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
         say(f"loss curve: {curve}")
@@ -138,10 +138,6 @@ def _tokenizer(path: Path, pairs: Pairs, data: build.Data) -> Tokenizer:
         raise
     except ValueError as error:
         raise ConfigError(f"config.data.{error}") from None
-
-
-def _keep(tokenizer: Tokenizer, path: Path) -> None:
-    atomic_write(path / "tokenizer.model", tokenizer.model)
 
 
 def _batches(experiment: build.Experiment, examples: Examples) -> TrainBatches:

@@ -119,11 +119,16 @@ def encode_sources(
     """
     if max_length < 2:
         raise ConfigError(f"max_length is {max_length}: a token and its eos need at least 2")
-    encoded = _encode(sentences, tokenizer)
-    cut = [index for index, tokens in enumerate(encoded) if len(tokens) > max_length]
-    for index in cut:
-        encoded[index] = np.append(encoded[index][: max_length - 1], np.int32(EOS))
-    return encoded, cut
+    return cut(_encode(sentences, tokenizer), max_length)
+
+
+def cut(sentences: Sequence[np.ndarray], max_length: int) -> tuple[list[np.ndarray], list[int]]:
+    """Cut token ids to `max_length`, eos included; also return the indices of those that were."""
+    long = [index for index, tokens in enumerate(sentences) if len(tokens) > max_length]
+    kept = [*sentences]
+    for index in long:
+        kept[index] = np.append(kept[index][: max_length - 1], np.int32(EOS))
+    return kept, long
 
 
 def _encode(texts: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
