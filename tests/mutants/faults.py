@@ -206,8 +206,8 @@ FAULTS = (
         name="a sentence that is cut loses its eos",
         area="data",
         path="attention/lab/data/batching/examples.py",
-        right="np.append(encoded[index][: max_length - 1], np.int32(EOS))",
-        wrong="encoded[index][:max_length]",
+        right="np.append(kept[index][: max_length - 1], np.int32(EOS))",
+        wrong="kept[index][:max_length]",
         test="tests/lab/data/test_examples.py::test_sources_are_cut_and_keep_their_eos",
     ),
     Fault(

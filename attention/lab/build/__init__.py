@@ -17,8 +17,8 @@ from attention.lab.build.training import Checkpointing, Loop, optimiser, schedul
 from attention.lab.config import schema
 from attention.lab.config.key import forbid
 from attention.lab.data.tokenizer import Tokenizer
-from attention.lab.tasks.kinds import Task
 from attention.lab.tasks.minimum_risk import MinimumRisk
+from attention.lab.tasks.rescoring import Task
 from attention.lab.tasks.translation import Search
 
 Config = Mapping[str, Any]

@@ -10,9 +10,9 @@ from attention.errors import ConfigError
 from attention.lab.build.training import noise
 from attention.lab.config.key import forbid
 from attention.lab.data.tokenizer import Tokenizer
-from attention.lab.tasks.kinds import Task
 from attention.lab.tasks.mask_predict import MaskPredict
 from attention.lab.tasks.minimum_risk import MinimumRisk
+from attention.lab.tasks.rescoring import Task
 from attention.lab.tasks.translation import Search, Translation
 from attention.models.mask_predict import ConditionalMaskedLM
 from attention.models.transformer import Transformer

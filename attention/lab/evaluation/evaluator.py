@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -19,7 +19,7 @@ from attention.lab.data.batching.examples import Examples, cut, encode_all
 from attention.lab.data.batching.ordered import eval_batches, source_batches
 from attention.lab.data.sources.pairs import Pairs
 from attention.lab.evaluation.scores import corpus_scores, sentence_bleu
-from attention.lab.tasks.kinds import Evaluated
+from attention.lab.tasks.rescoring import Evaluated
 from attention.lab.tasks.translation import Search, Translation
 from attention.lab.training.devices import shard_batch
 from attention.shapes import Tree
@@ -100,17 +100,14 @@ class Evaluator:
     ) -> list[list[tuple[str, float]]]:
         """The ``search.nbest`` best translations of each source, with their scores, in order."""
         found: list[list[tuple[str, float]]] = [[] for _ in sources]
-        # Beams of one sentence stand side by side, so a batch is cut by their number.
-        tokens = max(1, self.batch_tokens // search.beams)
-        for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
-            placed = shard_batch({"source_BS": batch["source_BS"]}, self.mesh)
-            with jax.set_mesh(self.mesh):
-                beams = self.search(params, model_state, placed["source_BS"], search)
-            tokens_BNT, scores_BN = np.asarray(beams.tokens_BNT), np.asarray(beams.scores_BN)
-            for row, index in enumerate(np.asarray(batch["index_B"])):
-                if index >= 0:
-                    texts = self.task.texts(tokens_BNT[row])
-                    found[index] = list(zip(texts, map(float, scores_BN[row]), strict=True))
+
+        def decode(batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            beams = self.search(params, model_state, batch["source_BS"], search)
+            return beams.tokens_BNT, beams.scores_BN
+
+        for index, (tokens_NT, scores_N) in self._decoded(decode, sources, search.beams):
+            texts = self.task.texts(tokens_NT)
+            found[index] = list(zip(texts, map(float, scores_N), strict=True))
         return found
 
     def expected_bleu(
@@ -129,25 +126,23 @@ class Evaluator:
         have at most ``max_length`` tokens.
         """
         sources, texts, gold = self.examples(pairs).source, [], []
-        tokens = max(1, self.batch_tokens // samples)
-        for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
-            placed = shard_batch(batch, self.mesh)
-            with jax.set_mesh(self.mesh):
-                drawn = self.sample(
-                    params,
-                    model_state,
-                    placed["source_BS"],
-                    rng=rng,
-                    index_B=placed["index_B"],
-                    samples=samples,
-                    max_length=max_length,
-                )
+
+        def decode(batch: Mapping[str, jax.Array]) -> tuple[np.ndarray]:
+            drawn = self.sample(
+                params,
+                model_state,
+                batch["source_BS"],
+                rng=rng,
+                index_B=batch["index_B"],
+                samples=samples,
+                max_length=max_length,
+            )
             tokens_XT = np.asarray(drawn.tokens_BT)
-            tokens_BNT = tokens_XT.reshape(-1, samples, tokens_XT.shape[1])
-            for row, index in enumerate(np.asarray(batch["index_B"])):
-                if index >= 0:
-                    texts += self.task.texts(tokens_BNT[row])
-                    gold += [pairs.target[index]] * samples
+            return (tokens_XT.reshape(-1, samples, tokens_XT.shape[1]),)
+
+        for index, (tokens_NT,) in self._decoded(decode, sources, samples):
+            texts += self.task.texts(tokens_NT)
+            gold += [pairs.target[index]] * samples
         return float(np.mean(sentence_bleu(texts, gold, self.target_lang)))
 
     def report(
@@ -160,3 +155,16 @@ class Evaluator:
         report: dict[str, Any] = {"loss": self.loss(params, model_state, examples)}
         report |= corpus_scores(hypotheses, list(pairs.target), self.target_lang)
         return report | {"examples": len(pairs), "sentences": len(hypotheses)}, hypotheses
+
+    def _decoded(
+        self, decode: Callable[..., tuple[Any, ...]], sources: Sequence[np.ndarray], each: int
+    ) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """Each source's index and what ``decode(batch)`` gives for it, ``each`` sequences."""
+        # The sequences of one source stand side by side, so a batch is cut by their number.
+        tokens = max(1, self.batch_tokens // each)
+        for batch in source_batches(sources, batch_tokens=tokens, buckets=self.buckets):
+            with jax.set_mesh(self.mesh):
+                found = [np.asarray(x) for x in decode(shard_batch(batch, self.mesh))]
+            for row, index in enumerate(batch["index_B"]):
+                if index >= 0:
+                    yield int(index), [x[row] for x in found]

@@ -16,12 +16,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from attention.lab.pictures import by_positions, fonts, heat_maps, rankings
+from attention.lab.pictures import fonts, heat_maps
 
-_BLUE, _RED = "#2f6db3", "#c8452d"
+_BLUE, _RED, _GREY = "#2f6db3", "#c8452d", "#9a9a9a"
+_WAYS = (_BLUE, _RED, "#3d8b4f", "#8a5fb0")
 _STYLE: dict[Any, Any] = {
-    "axes.edgecolor": "#9a9a9a",
+    "axes.edgecolor": _GREY,
     "axes.labelcolor": "#333333",
     "axes.titlesize": 11,
     "axes.titlecolor": "#222222",
@@ -137,7 +139,7 @@ def ranking(
     if not labels or len(labels) != len(scores) or not all(scores):
         raise ValueError(f"{len(labels)} labels with {len(scores)} lists of scores, some empty")
     with _style("".join(labels)):
-        return _save(rankings.draw(labels, scores, metric), path)
+        return _save(draw_ranking(labels, scores, metric), path)
 
 
 def by_position(
@@ -165,7 +167,49 @@ def by_position(
         raise ValueError(f"by_position: {len(ways)} ways and lengths {sorted(lengths)}")
     title = fonts.legible([title])[0]
     with _style(title):
-        return _save(by_positions.draw(ways, tokens, title), path)
+        return _save(draw_positions(ways, tokens, title), path)
+
+
+def draw_ranking(labels: Sequence[str], scores: Sequence[Sequence[float]], metric: str) -> Figure:
+    """One line for each label: a dot for each score and a bar at their mean."""
+    longest = max(len(label) for label in labels)
+    size = (5.5 + 0.075 * longest, 1.2 + 0.32 * len(labels))
+    figure = Figure(figsize=size, layout="constrained")
+    axis = figure.subplots()
+    for place, several in enumerate(scores):
+        mean = sum(several) / len(several)
+        axis.plot([mean], [place], "|", color=_GREY, markersize=14, markeredgewidth=2)
+        axis.plot(several, [place] * len(several), "o", color=_BLUE, markersize=5, alpha=0.8)
+    axis.set_yticks(range(len(labels)), labels)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"validation {metric}")
+    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_positions(
+    ways: Mapping[str, tuple[np.ndarray, np.ndarray]], tokens_T: np.ndarray, title: str
+) -> Figure:
+    """Two panels of lines, loss_T and accuracy_T of each way, above bars of counts."""
+    figure = Figure(figsize=(7.5, 6.2), layout="constrained")
+    axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 3, 1])
+    position_T = np.arange(1, 1 + len(tokens_T))
+    for (way, panels), colour in zip(ways.items(), _WAYS, strict=False):
+        for axis, x_T in zip(axes[:2], panels, strict=True):
+            axis.plot(position_T, x_T, "o-", color=colour, markersize=3, linewidth=1.5, label=way)
+    axes[2].bar(position_T, tokens_T, color=_GREY)
+    for axis, label in zip(axes, ("loss (nats per token)", "accuracy", "tokens"), strict=True):
+        axis.set_ylabel(label)
+        axis.grid(color="#e6e6e6", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(frameon=False)
+    axes[0].set_title(title, loc="left", parse_math=False)
+    axes[2].set_xlabel("position in the target")
+    axes[2].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
 
 
 def _draw_loss(

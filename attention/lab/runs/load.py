@@ -22,8 +22,7 @@ from attention.lab.evaluation.evaluator import Evaluator
 from attention.lab.evaluation.scores import paired_bootstrap
 from attention.lab.storage.checkpoints import Checkpoints
 from attention.lab.storage.directory import read_config
-from attention.lab.tasks.kinds import Task
-from attention.lab.tasks.rescoring import Rescored
+from attention.lab.tasks.rescoring import Rescored, Task
 from attention.lab.tasks.translation import Translation
 from attention.lab.training.devices import mesh, replicate
 from attention.lab.training.step import create_state

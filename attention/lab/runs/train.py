@@ -23,12 +23,12 @@ from attention.lab.data.sources.pairs import Pairs
 from attention.lab.data.tokenizer import Tokenizer, train_tokenizer
 from attention.lab.pictures.plots import loss_curve
 from attention.lab.runs import load, warm_start
-from attention.lab.storage import provenance, results
+from attention.lab.storage import provenance
 from attention.lab.storage.checkpoints import Checkpoints, Restored
-from attention.lab.storage.directory import claimed, write_config
+from attention.lab.storage.directory import claimed, write_config, write_result
 from attention.lab.storage.files import atomic_write
 from attention.lab.storage.metrics import MetricsWriter, read_metrics
-from attention.lab.tasks.kinds import Task
+from attention.lab.tasks.rescoring import Task
 from attention.lab.training.devices import mesh, replicate, shard_batch
 from attention.lab.training.early_stop import EarlyStop
 from attention.lab.training.interrupts import interrupts
@@ -86,7 +86,7 @@ def train(
         curve = loss_curve(read_metrics(path), path / "plots" / "loss.png", title=path.name)
         say(f"loss curve: {curve}")
         report = load.evaluate(path, final_split, allow_import=experiment.imports)
-        results.write(path, report)
+        write_result(path, report)
         return report
 
 

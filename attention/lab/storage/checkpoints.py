@@ -26,7 +26,7 @@ class Restored(NamedTuple):
     step: int
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager):
     """The checkpoints of one run, a directory each, named by step.
 
     A step's directory appears whole and sealed (see ``checksums``) or not at all, whenever the
@@ -39,9 +39,6 @@ class Checkpoints:
       average: how many of the latest ``restore("average")`` takes the mean of.
       metric_mode: "max" if a higher score is better, else "min".
       read_only: for a reader beside a running training: nothing is made or cleaned up.
-
-    Raises:
-      ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -53,11 +50,6 @@ class Checkpoints:
         metric_mode: str = "max",
         read_only: bool = False,
     ):
-        for name, value in (("keep", keep), ("average", average)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1 checkpoint, got {value}")
-        if metric_mode not in ("max", "min"):
-            raise ValueError(f"metric_mode must be 'max' or 'min', got {metric_mode!r}")
         self.directory = Path(directory).absolute()
         self._keep, self._average = max(keep, average), average
         self._read_only = read_only
@@ -157,9 +149,6 @@ class Checkpoints:
             self._thread.shutdown()
             with contextlib.suppress(Exception):  # what went wrong there, a save has told of
                 self._arrays.close()
-
-    def __enter__(self) -> "Checkpoints":
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()

@@ -1,4 +1,4 @@
-"""A run's directory: its config, its lock, and whether a run may go on in it."""
+"""A run's directory: its config, its result, its lock, and whether a run may go on in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attention.lab.storage.files import atomic_write, read_object
 
 Config = Mapping[str, Any]
 ON_CHANGE = ("refuse", "continue", "restart")
-_CONFIG, _LOCK = "config.json", "lock"
+_CONFIG, _RESULT, _LOCK = "config.json", "result.json", "lock"
 _OURS = ("tokenizer.model", "metrics.jsonl", "checkpoints")  # what a run writes after its config
 
 
@@ -39,6 +39,21 @@ def read_config(workdir: str | Path) -> Config:
 def write_config(workdir: Path, config: Config) -> None:
     """Makes a directory that was claimed the run's; what else a run writes comes after this."""
     atomic_write(workdir / _CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def write_result(workdir: Path, report: Mapping[str, Any]) -> None:
+    """Keeps the report that a training ends with, for whoever collects results."""
+    atomic_write(workdir / _RESULT, json.dumps(dict(report)) + "\n")
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """The report of a directory's run, or None where none has ended there.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    file = workdir / _RESULT
+    return read_object(file, "remove it and train again") if file.is_file() else None
 
 
 def inside(root: str | Path, name: str) -> Path:

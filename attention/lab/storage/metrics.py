@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from attention.errors import StorageError
+from attention.errors import writing
 from attention.lab.storage.files import atomic_write
 
 
-class MetricsWriter:
+class MetricsWriter(contextlib.AbstractContextManager):
     """Writes metrics of a run into its workdir, and its progress to a stream.
 
     ``metrics.jsonl`` has one JSON object a line, with "step" and the metrics at full precision
@@ -54,22 +54,13 @@ class MetricsWriter:
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line to metrics.jsonl, flushed, and the same to TensorBoard."""
-        try:
-            self._write(step, metrics)
-        except OSError as error:
-            raise StorageError(
-                f"{self._file.name} or tb/ cannot be written ({error.strerror}); make room or mend"
-                " the disk, and start again"
-            ) from None
-
-    def _write(self, step: int, metrics: Mapping[str, float]) -> None:
-        line: dict[str, Any] = {"step": step}
-        for name, value in metrics.items():
-            line[name] = float(value) if math.isfinite(value) else None
-            self._board.write_event(_scalar(step, name, float(value)))
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
-        self._board.flush()
+        finite = {n: float(x) if math.isfinite(x) else None for n, x in metrics.items()}
+        with writing(f"{self._file.name} or tb/"):
+            for name, value in metrics.items():
+                self._board.write_event(_scalar(step, name, float(value)))
+            self._file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
+            self._file.flush()
+            self._board.flush()
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Moves the bar, if there is one; fit for ``train(on_step=...)``."""
@@ -98,9 +89,6 @@ class MetricsWriter:
         for part in (self._file, self._board):
             with contextlib.suppress(OSError):  # what could not be flushed has told so before
                 part.close()
-
-    def __enter__(self) -> "MetricsWriter":
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()

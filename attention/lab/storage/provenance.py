@@ -47,17 +47,12 @@ def record(workdir: Path, said: Mapping[str, Any]) -> None:
 
 def git_revision() -> str | None:
     """The commit of the source tree, with ``+`` where files differ from it; None outside one."""
-    root = Path(__file__).resolve().parent
+    root = str(Path(__file__).resolve().parent)
+    command = ["git", "-C", root, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return ran.stdout.strip()
 
 

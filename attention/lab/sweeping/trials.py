@@ -16,8 +16,7 @@ from attention.lab.build import Experiment
 from attention.lab.config import schema
 from attention.lab.config.flags import written
 from attention.lab.config.key import check_value
-from attention.lab.storage import results
-from attention.lab.storage.directory import read_config
+from attention.lab.storage.directory import read_config, read_result
 
 STRUCTURE = "structure"
 FAILURE = "failure.txt"
@@ -94,7 +93,7 @@ def score_of(trial: Trial) -> float | None:
     Raises:
       ValueError, OSError: what the directory holds is damaged.
     """
-    report = results.read(trial.path)
+    report = read_result(trial.path)
     if report is None or report.get("split") != "valid":
         return None
     if read_config(trial.path) != trial.experiment.config:

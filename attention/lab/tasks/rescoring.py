@@ -19,6 +19,8 @@ from attention.lab.tasks.translation import Batch, Search, Translation, of_each,
 from attention.lab.training.losses import log_likelihood
 from attention.shapes import Tree
 
+Task = Translation | MaskPredict  # the same calls, whatever the order of the tokens
+
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
@@ -31,7 +33,7 @@ class Rescored:
       teacher: what ranks them; it has the same vocabulary.
     """
 
-    task: MaskPredict | Translation
+    task: Task
     teacher: Translation
 
     @property
@@ -71,3 +73,6 @@ class Rescored:
             score_BN,
             jnp.take_along_axis(log_p_BN, order_BN, axis=1),
         )
+
+
+Evaluated = Task | Rescored

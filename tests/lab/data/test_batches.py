@@ -180,9 +180,7 @@ def test_batch_tokens_below_a_sentence():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"seed": -1}, "seed is -1"),
         ({"process_count": 3}, "rows_multiple is 8: .* multiple of 3"),
-        ({"process_index": 2, "process_count": 2}, r"process_index is 2: .* 0\.\.1"),
         ({"rows_multiple": 0}, "rows_multiple is 0"),
     ],
 )
@@ -206,11 +204,6 @@ def test_no_examples():
     empty = Examples([], [], Report(0, 0, 0, 0, 0, 0))
     with pytest.raises(ValueError, match="examples is empty"):
         TrainBatches(empty, batch_tokens=512, seed=0, buckets=[Bucket(8, 8)])
-
-
-def test_steps_count_from_zero():
-    with pytest.raises(IndexError, match="step is -1"):
-        BATCHES[-1]
 
 
 def test_consecutive_epochs_share_no_state():

@@ -66,16 +66,3 @@ def test_long_texts_stay_quick_and_fit():
 def test_few_lengths_need_few_buckets():
     assert choose_buckets(np.array([5, 5]), np.array([7, 7]), 8) == (Bucket(5, 7),)
     assert choose_buckets(np.array([2]), np.array([2]), 1) == (Bucket(2, 2),)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "count", "message"),
-    [
-        ([], [], 4, "source_lengths has 0 entries"),
-        ([3], [3, 4], 4, "source_lengths has 1 entries and target_lengths 2"),
-        ([3], [3], 0, "count is 0"),
-    ],
-)
-def test_mistakes(source, target, count, message):
-    with pytest.raises(ValueError, match=message):
-        choose_buckets(np.array(source), np.array(target), count)

@@ -53,9 +53,3 @@ def test_sources_are_cut_and_keep_their_eos():
     assert [len(t) for t in tokens] == [len(TOKENIZER.encode("a man")) + 1, 12, 1]
     assert tokens[1].tolist() == [*TOKENIZER.encode(sentences[1])[:11], EOS]
     assert {t.dtype for t in tokens} == {np.dtype(np.int32)}
-
-
-@pytest.mark.parametrize("encode", [encode_pairs, encode_sources])
-def test_max_length_below_a_token(encode):
-    with pytest.raises(ValueError, match="max_length is 1"):
-        encode(PAIRS if encode is encode_pairs else ["a"], TOKENIZER, 1)

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from attention.lab.pictures import by_positions, fonts, heat_maps, plots
+from attention.lab.pictures import fonts, heat_maps, plots
 
 ENGLISH = ["▁yester", "day", "▁the", "▁teacher", "▁bought", "▁three", "▁books", "</s>"]
 CHINESE = ["老师", "昨天", "买了", "三", "本", "书", "。", "</s>"]
@@ -172,7 +172,7 @@ def test_nothing_to_draw_is_refused(tmp_path, metrics):
 def test_by_position_draws_each_way(tmp_path):
     random = np.random.default_rng(0)
     ways = {way: tuple(random.random((2, 5))) for way in ("gold", "own")}
-    figure = by_positions.draw(ways, np.array([5, 4, 3, 2, 1]), "title")
+    figure = plots.draw_positions(ways, np.array([5, 4, 3, 2, 1]), "title")
     for panel in (0, 1):
         for line, panels in zip(figure.axes[panel].lines, ways.values(), strict=True):
             np.testing.assert_array_equal(line.get_ydata(), panels[panel])

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from attention.lab.storage import results
+from attention.lab.storage.directory import read_result
 
 QUICKSTART = "experiments/sweep_quickstart.py"
 
@@ -64,7 +64,7 @@ def test_a_trial_ends_on_the_validation_split(launched, tiny, tmp_path):
     ran = launched(*tiny, f"--workdir={tmp_path}", "--final_split=valid", "--config.train.steps=6")
     assert ran.code == 0, ran.err
     assert ran.report["split"] == "valid"
-    assert results.read(tmp_path) == json.loads(ran.out)
+    assert read_result(tmp_path) == json.loads(ran.out)
     assert not [*(tmp_path / "decodes").glob("*.test.txt")]
 
 
@@ -77,4 +77,4 @@ def test_no_other_split_ends_a_training(launched, tiny, tmp_path):
 def test_a_damaged_report_is_named(tmp_path):
     (tmp_path / "result.json").write_text("[1")
     with pytest.raises(ValueError, match="damaged"):
-        results.read(tmp_path)
+        read_result(tmp_path)

@@ -8,8 +8,7 @@ import shlex
 import pytest
 
 from attention.lab.commands.resolve import resolve
-from attention.lab.storage import results
-from attention.lab.storage.directory import write_config
+from attention.lab.storage.directory import write_config, write_result
 from attention.lab.sweeping import Integers, LogUniform, grid, listed, study
 from attention.lab.sweeping.commands import Outcome
 from attention.lab.sweeping.sweep import Plan, sweep
@@ -51,7 +50,7 @@ class Pretender:
         workdir.mkdir(parents=True, exist_ok=True)
         write_config(workdir, config)
         assert "--final_split=valid" in command
-        results.write(workdir, {"split": "valid", "score": come})
+        write_result(workdir, {"split": "valid", "score": come})
         return job, Outcome("", "", 1.0)
 
 

@@ -1,5 +1,6 @@
 """Batches of constant shapes, by token count, shuffled by seed and epoch, cut by process."""
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -33,9 +34,12 @@ class TrainBatches:
         process_index: this process gets this slice of each batch's rows.
         process_count: number of slices; `rows_multiple` is a multiple of it.
 
+    Attributes:
+        shapes: rows (over all processes), source length and target length of every shape in use.
+
     Raises:
-        ValueError: there are no examples, an example fits no bucket, `batch_tokens` is below
-            `rows_multiple` sentences of the longest bucket, or a number is out of range.
+        ValueError: an example fits no bucket, `batch_tokens` is below `rows_multiple` sentences of
+            the longest bucket, or `rows_multiple` is no multiple of `process_count`.
     """
 
     def __init__(
@@ -49,15 +53,26 @@ class TrainBatches:
         process_index: int = 0,
         process_count: int = 1,
     ) -> None:
-        _check_slices(rows_multiple, process_index, process_count)
-        if not len(examples):
-            raise ValueError("examples is empty: there is nothing to train on")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}: it needs to be at least 0")
-        which_X = _assigned(buckets, examples)
+        if rows_multiple < 1 or rows_multiple % process_count:
+            raise ValueError(
+                f"rows_multiple is {rows_multiple}: it needs to be a multiple of {process_count}, "
+                "the number of processes"
+            )
+        which_X = assign(buckets, examples.source_lengths, examples.target_lengths)
+        if which_X.min() < 0:
+            index = int(np.argmin(which_X))
+            raise ValueError(
+                f"buckets: none holds example {index} of {examples.source_lengths[index]} source "
+                f"and {examples.target_lengths[index]} target tokens: choose them from its lengths"
+            )
         used = [n for n in range(len(buckets)) if (which_X == n).any()]
         sides = [buckets[n] for n in used]
-        _check_budget(max(map(max, sides)), batch_tokens, rows_multiple)
+        longest = max(map(max, sides))
+        if batch_tokens < longest * rows_multiple:
+            raise ValueError(
+                f"batch_tokens is {batch_tokens}: the longest bucket needs at least "
+                f"{longest * rows_multiple} ({rows_multiple} rows of {longest} tokens)"
+            )
         self._examples, self._seed = examples, seed
         self._slice = process_index, process_count
         self._members = [np.flatnonzero(which_X == n) for n in used]
@@ -66,8 +81,8 @@ class TrainBatches:
             for members, bucket in zip(self._members, sides, strict=True)
         ]
         self._counts = [count for count, _ in spread]
-        self._shapes = tuple((rows, *b) for (_, rows), b in zip(spread, sides, strict=True))
-        self._plan: tuple[int, np.ndarray, list[np.ndarray]] | None = None
+        self.shapes = tuple((rows, *b) for (_, rows), b in zip(spread, sides, strict=True))
+        self._epoch = functools.lru_cache(maxsize=1)(self._order_of)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -75,17 +90,12 @@ class TrainBatches:
         return sum(self._counts)
 
     @property
-    def shapes(self) -> tuple[tuple[int, int, int], ...]:
-        """Rows (over all processes), source length and target length of every shape in use."""
-        return self._shapes
-
-    @property
     def padding(self) -> float:
         """Share of an epoch's tokens, both sides together, that is padding or filler."""
         real = self._examples.source_lengths.sum() + self._examples.target_lengths.sum()
         made = sum(
             count * rows * (source + target)
-            for count, (rows, source, target) in zip(self._counts, self._shapes, strict=True)
+            for count, (rows, source, target) in zip(self._counts, self.shapes, strict=True)
         )
         return float(1 - real / made)
 
@@ -97,32 +107,23 @@ class TrainBatches:
 
     def __getitem__(self, step: int) -> Batch:
         """Return this process's rows of the batch of a step, counted from 0 over all epochs."""
-        if step < 0:
-            raise IndexError(f"step is {step}: steps count from 0")
         epoch, offset = divmod(step, self.batches_per_epoch)
         order_N, members = self._epoch(epoch)
-        place = int(order_N[offset])
-        n = 0
-        while place >= self._counts[n]:
-            place -= self._counts[n]
-            n += 1
+        end_N = np.cumsum(self._counts)
+        n = int(np.searchsorted(end_N, order_N[offset], side="right"))
+        place = int(order_N[offset] - end_N[n]) + self._counts[n]
         start, stop = (len(members[n]) * p // self._counts[n] for p in (place, place + 1))
-        rows, *bucket = self._shapes[n]
+        rows, *bucket = self.shapes[n]
         filler = (0, rows - (stop - start))
         index_B = np.pad(members[n][start:stop], filler, constant_values=-1)
         process, processes = self._slice
         mine = slice(process * rows // processes, (process + 1) * rows // processes)
         return assemble(self._examples, index_B[mine], Bucket(*bucket))
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The order of an epoch's batches and of each bucket's examples; the last one is kept."""
-        plan = self._plan
-        if plan is None or plan[0] != epoch:
-            rng = np.random.default_rng((self._seed, epoch))
-            order_N = rng.permutation(self.batches_per_epoch)
-            plan = epoch, order_N, [rng.permutation(m) for m in self._members]
-            self._plan = plan
-        return plan[1:]
+    def _order_of(self, epoch: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The order of an epoch's batches and of each bucket's examples."""
+        rng = np.random.default_rng((self._seed, epoch))
+        return rng.permutation(self.batches_per_epoch), [rng.permutation(m) for m in self._members]
 
 
 def iterator(batches: TrainBatches, prefetch: int = 2) -> "grain.DatasetIterator[Batch]":
@@ -164,38 +165,7 @@ def padded(tokens: Sequence[np.ndarray], index_B: np.ndarray, length: int) -> np
     return tokens_BT
 
 
-def _assigned(buckets: Sequence[Bucket], examples: Examples) -> np.ndarray:
-    which_X = assign(buckets, examples.source_lengths, examples.target_lengths)
-    if which_X.min() < 0:
-        index = int(np.argmin(which_X))
-        raise ValueError(
-            f"buckets: none holds example {index} of {examples.source_lengths[index]} source and "
-            f"{examples.target_lengths[index]} target tokens: choose them from its lengths"
-        )
-    return which_X
-
-
 def _spread(examples: int, most_rows: int, rows_multiple: int) -> tuple[int, int]:
     """The number of batches, and the fewest rows that still hold all examples in that many."""
     count = -(-examples // (most_rows // rows_multiple * rows_multiple))
     return count, -(-examples // (count * rows_multiple)) * rows_multiple
-
-
-def _check_budget(longest: int, batch_tokens: int, rows_multiple: int) -> None:
-    if batch_tokens < longest * rows_multiple:
-        raise ValueError(
-            f"batch_tokens is {batch_tokens}: the longest bucket needs at least "
-            f"{longest * rows_multiple} ({rows_multiple} rows of {longest} tokens)"
-        )
-
-
-def _check_slices(rows_multiple: int, process_index: int, process_count: int) -> None:
-    if not 0 <= process_index < process_count:
-        raise ValueError(
-            f"process_index is {process_index}: it needs to be in 0..{process_count - 1}"
-        )
-    if rows_multiple < 1 or rows_multiple % process_count:
-        raise ValueError(
-            f"rows_multiple is {rows_multiple}: it needs to be a multiple of {process_count}, the "
-            "number of processes"
-        )

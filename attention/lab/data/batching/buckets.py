@@ -33,18 +33,7 @@ def choose_buckets(
 
     Returns:
         At most `count` shapes, smallest first; each example fits at least one.
-
-    Raises:
-        ValueError: there are no lengths, the two sides differ in number, or `count` or `multiple`
-            is below 1.
     """
-    if count < 1 or multiple < 1:
-        raise ValueError(f"count is {count} and multiple is {multiple}: both need at least 1")
-    if len(source_lengths) != len(target_lengths) or not len(source_lengths):
-        raise ValueError(
-            f"source_lengths has {len(source_lengths)} entries and target_lengths "
-            f"{len(target_lengths)}: they need the same number, at least 1"
-        )
     lengths_X2 = np.stack([source_lengths, target_lengths], axis=1).astype(np.int64)
     longest_2 = lengths_X2.max(axis=0)
     multiple *= -(-int(longest_2.max()) // (multiple * _LEVELS))

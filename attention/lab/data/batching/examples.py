@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from attention.errors import ConfigError, DataError
+from attention.errors import DataError
 from attention.lab.data.sources.pairs import Pairs
 from attention.lab.data.tokenizer import EOS, Tokenizer
 
@@ -79,10 +79,8 @@ def encode_pairs(pairs: Pairs, tokenizer: Tokenizer, max_length: int) -> Example
         max_length: most tokens a side may have, eos included.
 
     Raises:
-        ValueError: `max_length` is below 2, or no pair is left.
+        DataError: no pair is left.
     """
-    if max_length < 2:
-        raise ConfigError(f"max_length is {max_length}: a token and its eos need at least 2")
     source, target = _encode(pairs.source, tokenizer), _encode(pairs.target, tokenizer)
     kept, long, empty = [], 0, 0
     for index in range(len(pairs)):
@@ -113,12 +111,7 @@ def encode_sources(
 
     Returns:
         The token ids, eos included, and the indices of the sentences that were cut.
-
-    Raises:
-        ValueError: `max_length` is below 2.
     """
-    if max_length < 2:
-        raise ConfigError(f"max_length is {max_length}: a token and its eos need at least 2")
     return cut(_encode(sentences, tokenizer), max_length)
 
 
