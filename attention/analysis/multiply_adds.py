@@ -126,13 +126,10 @@ def _pairs(
     *, length: int, taps: int, outputs: int, first: int, stride: int, apart: int, spread: int
 ) -> int:
     """Pairs of an output and a tap, along one axis, that meet an input rather than padding."""
-    at = first + stride * np.arange(outputs, dtype=np.int64)
-    end = (length - 1) * spread
-    met = 0
-    for tap in range(taps):
-        place = at + tap * apart
-        met += int(((place >= 0) & (place <= end) & (place % spread == 0)).sum())
-    return met
+    output_O1, tap_1T = np.arange(outputs, dtype=np.int64)[:, None], np.arange(taps)[None]
+    place_OT = first + stride * output_O1 + apart * tap_1T
+    met_OT = (place_OT >= 0) & (place_OT <= (length - 1) * spread) & (place_OT % spread == 0)
+    return int(met_OT.sum())
 
 
 def _fft(equation: Any) -> int:

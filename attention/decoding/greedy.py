@@ -66,14 +66,10 @@ def greedy(
 
     Cost: as many steps as the longest row has tokens.
     """
-
-    def best(logits_BV: jax.Array, t: jax.Array, extra: None) -> jax.Array:
-        return top_k(logits_BV, 1)[1][:, 0]
-
     return follow(
         step,
         cache,
-        best,
+        lambda logits_BV, t, extra: top_k(logits_BV, 1)[1][:, 0],
         None,
         batch=batch,
         bos=bos,

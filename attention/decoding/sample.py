@@ -13,6 +13,8 @@ from attention.decoding.greedy import Decoded, follow
 from attention.decoding.ranking import top_k
 from attention.decoding.steps import Cache, Grow, Narrow, Step
 
+_draw = jax.vmap(jax.random.categorical)
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -46,7 +48,7 @@ class Sampler:
         vocabulary = logits_BV.shape[1]
         kept = min(self.top_k or vocabulary, vocabulary)
         if kept == vocabulary and self.top_p == 1:
-            return _draw(self._scaled(logits_BV), rng_B)
+            return _draw(rng_B, self._scaled(logits_BV))
         # Sorted, best first: a nucleus is then a prefix, and the draw is among few.
         logits_BK, token_BK = top_k(logits_BV, kept)
         scaled_BK = self._scaled(logits_BK)
@@ -54,7 +56,7 @@ class Sampler:
             prob_BK = jax.nn.softmax(scaled_BK, axis=-1)
             before_BK = jnp.cumsum(prob_BK, axis=-1) - prob_BK
             scaled_BK = jnp.where(before_BK < self.top_p, scaled_BK, -jnp.inf)
-        drawn_B = _draw(scaled_BK, rng_B)
+        drawn_B = _draw(rng_B, scaled_BK)
         return jnp.take_along_axis(token_BK, drawn_B[:, None], axis=1, mode="clip")[:, 0]
 
     def _scaled(self, logits_BV: jax.Array) -> jax.Array:
@@ -113,14 +115,11 @@ def sample(
             f"index_B has shape {index_B.shape}; it needs one number for each of {batch} rows"
         )
     rng_B = jax.vmap(jax.random.fold_in, (None, 0))(rng, index_B)
-
-    def draw(logits_BV: jax.Array, t: jax.Array, rng_B: jax.Array) -> jax.Array:
-        return sampler.choose(logits_BV, jax.vmap(jax.random.fold_in, (0, None))(rng_B, t))
-
+    fold_step = jax.vmap(jax.random.fold_in, (0, None))
     return follow(
         step,
         cache,
-        draw,
+        lambda logits_BV, t, rng_B: sampler.choose(logits_BV, fold_step(rng_B, t)),
         rng_B,
         batch=batch,
         bos=bos,
@@ -131,7 +130,3 @@ def sample(
         grow=grow,
         narrow=narrow,
     )
-
-
-def _draw(logits_BK: jax.Array, rng_B: jax.Array) -> jax.Array:
-    return jax.vmap(jax.random.categorical)(rng_B, logits_BK)

@@ -9,7 +9,7 @@ from typing import Any
 from attention.errors import ConfigError
 from attention.lab.config.key import Key, wanted
 
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def parse(name: str, key: Key, text: str) -> Any:
@@ -24,7 +24,7 @@ def parse(name: str, key: Key, text: str) -> Any:
         return None
     try:
         return _READERS[key.type](text)
-    except (ValueError, SyntaxError, OverflowError, MemoryError, RecursionError):
+    except (LookupError, ValueError, SyntaxError, OverflowError, MemoryError, RecursionError):
         raise ConfigError(f"--config.{name}={text}: use {wanted(key)}") from None
 
 
@@ -33,13 +33,6 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(written, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _bool(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in _TRUE + _FALSE:
-        raise ValueError
-    return word in _TRUE
 
 
 def _int(text: str) -> int:
@@ -71,7 +64,7 @@ def _literal(text: str) -> Any:
 
 
 _READERS: dict[type, Callable[[str], Any]] = {
-    bool: _bool,
+    bool: lambda text: _BOOLS[text.strip().lower()],
     int: _int,
     float: float,
     str: str,

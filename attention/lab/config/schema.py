@@ -178,13 +178,8 @@ def current_attention(name: Any) -> Any:
 
 def defaults() -> Config:
     """The default config as a nested dict; attentions are softmax."""
-    config: Config = {}
-    for name, key in SCHEMA.items():
-        section, _, leaf = name.rpartition(".")
-        (config.setdefault(section, {}) if section else config)[leaf] = key.default
-    for slot in SLOTS:
-        config["model"][slot] = {"name": "softmax"}
-    return config
+    values = {name: key.default for name, key in SCHEMA.items()}
+    return unflatten(values | {f"model.{slot}.name": "softmax" for slot in SLOTS})
 
 
 def completed(config: Mapping[str, Any]) -> Config:

@@ -132,12 +132,7 @@ def ranking(
 
     Returns:
       The path.
-
-    Raises:
-      ValueError: there is nothing to draw, or the lengths differ.
     """
-    if not labels or len(labels) != len(scores) or not all(scores):
-        raise ValueError(f"{len(labels)} labels with {len(scores)} lists of scores, some empty")
     with _style("".join(labels)):
         return _save(draw_ranking(labels, scores, metric), path)
 
@@ -158,13 +153,7 @@ def by_position(
 
     Returns:
       The path.
-
-    Raises:
-      ValueError: there is no position or no way, or lengths differ.
     """
-    lengths = {len(tokens), *(len(x) for both in ways.values() for x in both)}
-    if not ways or lengths == {0} or len(lengths) > 1:
-        raise ValueError(f"by_position: {len(ways)} ways and lengths {sorted(lengths)}")
     title = fonts.legible([title])[0]
     with _style(title):
         return _save(draw_positions(ways, tokens, title), path)

@@ -190,8 +190,7 @@ def _compare(
     baseline = [best[0][0] for best in found]
     language = run.experiment.data.target_lang
     compared = paired_bootstrap(baseline, hypotheses, list(pairs.target), language)
-    by_metric = {metric: comparison._asdict() for metric, comparison in compared.items()}
-    return {"workdir": str(name), "step": other.step, **by_metric}
+    return {"workdir": str(name), "step": other.step, **compared}
 
 
 def make_evaluator(

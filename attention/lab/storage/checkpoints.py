@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -77,14 +76,12 @@ class Checkpoints(contextlib.AbstractContextManager):
           step: above every step saved before.
           state: what ``restore`` gives back bit for bit.
           data_state: anything JSON can hold, such as the batch iterator's state.
-          score: of the validation split, if it was evaluated at this step.
+          score: of the validation split, finite, if it was evaluated at this step.
 
         Raises:
-          ValueError: if the step is not above the last, or the score is not finite.
+          ValueError: if the step is not above the last.
           StorageError: if this or an earlier save failed, as on a full disk.
         """
-        if score is not None and not math.isfinite(score):
-            raise ValueError(f"score of step {step} must be finite, got {score}")
         if step <= (last := max(self.steps(), default=-1)):
             raise ValueError(f"step must be above the last saved step {last}, got {step}")
         tree = array_specs.as_saved(state)

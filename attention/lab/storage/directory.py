@@ -159,13 +159,9 @@ def locked(path: Path) -> Iterator[None]:
 
 def _set_aside(path: Path) -> Path:
     """Moves all of a run but its lock into a new directory beside it; its config goes last."""
-    for number in itertools.count(1):
-        aside = path.with_name(f"{path.name}.old.{number}")
-        try:
-            aside.mkdir()
-            break
-        except FileExistsError:
-            continue
+    names = (path.with_name(f"{path.name}.old.{number}") for number in itertools.count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    aside.mkdir()
     moved = [entry for entry in path.iterdir() if entry.name != _LOCK]
     for entry in sorted(moved, key=lambda entry: entry.name == _CONFIG):
         entry.rename(aside / entry.name)

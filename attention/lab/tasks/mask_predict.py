@@ -47,7 +47,6 @@ class MaskPredict(Modelled):
         self, params: Tree, model_state: Tree, batch: Batch, *, rng: jax.Array, step: Any
     ) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
         """The training loss: (nats summed over masked tokens and lengths, (how many, state))."""
-        del step
         rng_count, rng_place, rng_dropout = jax.random.split(rng, 3)
         target_BT, lengths_B = self._written(batch["target_BT"])
         real_BT = jnp.arange(target_BT.shape[1])[None] < lengths_B[:, None]

@@ -171,20 +171,8 @@ class _Meter:
         self._clock = now
         self._tokens += host["weight"]
         self._steps += 1
-        self._report(number, host)
-        if host["skipped"] >= self._max_skipped:
-            raise DivergedError(
-                f"the loss or its gradient was not finite in {int(host['skipped'])} steps in a row,"
-                f" the last being step {number}: lower train.learning_rate or raise train.warmup,"
-                " and resume from the last checkpoint"
-            )
-
-    def _report(self, number: int, host: dict[str, float]) -> None:
-        metrics = {
-            f"train/{name}": host[name]
-            for name in ("loss", "grad_norm", "learning_rate")
-            if name in host
-        }
+        names = ("loss", "grad_norm", "learning_rate")
+        metrics = {f"train/{name}": host[name] for name in names if name in host}
         if not host["finite"]:
             metrics["train/skipped"] = host["skipped"]
         metrics["perf/tokens_per_second"] = self._tokens / self._seconds
@@ -194,3 +182,9 @@ class _Meter:
             self._on_log(number, metrics)
             self._seconds = self._tokens = 0.0
             self._steps = 0
+        if host["skipped"] >= self._max_skipped:
+            raise DivergedError(
+                f"the loss or its gradient was not finite in {int(host['skipped'])} steps in a row,"
+                f" the last being step {number}: lower train.learning_rate or raise train.warmup,"
+                " and resume from the last checkpoint"
+            )

@@ -32,15 +32,13 @@ def cross_entropy(
       The summed loss in nats and the summed weight, both scalars.
 
     Raises:
-      ValueError: if shapes disagree or label_smoothing is out of range.
+      ValueError: if shapes disagree.
 
     >>> target = jnp.array([[3, 0]])
     >>> total, weight = cross_entropy(jnp.zeros((1, 2, 4)), target, target > 0)
     >>> round(float(total / weight), 4), float(weight)
     (1.3863, 1.0)
     """
-    if not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
     if logits_BTV.shape[:-1] != target_BT.shape or target_BT.shape != weight_BT.shape:
         raise ValueError(
             f"logits {logits_BTV.shape}, target {target_BT.shape} and weight {weight_BT.shape} must"

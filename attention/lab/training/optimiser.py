@@ -46,13 +46,11 @@ def scale_by_schedule(schedule: optax.Schedule) -> optax.GradientTransformation:
     """Multiplies updates by minus the learning rate, and keeps the rate in its state for logs."""
 
     def init(params: optax.Params) -> RateState:
-        del params
         return RateState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 
     def update(
         updates: optax.Updates, state: RateState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, RateState]:
-        del params
         rate = jnp.asarray(schedule(state.made), jnp.float32)
         updates = jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates)
         return updates, RateState(state.made + 1, rate)

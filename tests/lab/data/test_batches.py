@@ -200,12 +200,6 @@ def test_a_bucket_given_twice_loses_nothing():
     assert (np.concatenate(index) >= 0).sum() == len(EXAMPLES)
 
 
-def test_no_examples():
-    empty = Examples([], [], Report(0, 0, 0, 0, 0, 0))
-    with pytest.raises(ValueError, match="examples is empty"):
-        TrainBatches(empty, batch_tokens=512, seed=0, buckets=[Bucket(8, 8)])
-
-
 def test_consecutive_epochs_share_no_state():
     steps = [EPOCH - 1, EPOCH, EPOCH - 1]
     first, _, third = (BATCHES[step] for step in steps)

@@ -100,7 +100,6 @@ def test_sentence_bleu_by_hand_and_by_language():
     [
         (["a"], ["a", "b"], ValueError, "counts differ: 1 hypotheses, 2 references"),
         ([], [], ValueError, "no sentences"),
-        ("ab", ["a", "b"], TypeError, "hypotheses is one string"),
     ],
 )
 def test_a_mistake_is_named(hypotheses, references, error, message):
@@ -111,13 +110,13 @@ def test_a_mistake_is_named(hypotheses, references, error, message):
 def test_paired_bootstrap_tells_a_worse_system_from_an_equal_one():
     found = paired_bootstrap(WORSE, BAD, REFERENCES, "de", samples=200)
     for metric in ("bleu", "chrf"):
-        assert found[metric].baseline == corpus_scores(WORSE, REFERENCES, "de")[metric]
-        assert found[metric].system == corpus_scores(BAD, REFERENCES, "de")[metric]
-        assert found[metric].p_value < 0.05
-        assert np.isfinite([found[metric].mean, found[metric].interval]).all()
-        assert "bs:200" in found[metric].signature
+        assert found[metric]["baseline"] == corpus_scores(WORSE, REFERENCES, "de")[metric]
+        assert found[metric]["system"] == corpus_scores(BAD, REFERENCES, "de")[metric]
+        assert found[metric]["p_value"] < 0.05
+        assert np.isfinite([found[metric]["mean"], found[metric]["interval"]]).all()
+        assert "bs:200" in found[metric]["signature"]
     same = paired_bootstrap(WORSE, WORSE, REFERENCES, "de", samples=200)
-    assert same["bleu"].p_value == same["chrf"].p_value == 1.0
+    assert same["bleu"]["p_value"] == same["chrf"]["p_value"] == 1.0
     assert found == paired_bootstrap(WORSE, BAD, REFERENCES, "de", samples=200)
 
 

@@ -10,20 +10,10 @@ class Pairs:
     Args:
         source: sentences of the source side.
         target: sentences of the target side; `target[i]` belongs to `source[i]`.
-
-    Raises:
-        ValueError: the two sides differ in length.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.source) != len(self.target):
-            raise ValueError(
-                f"source has {len(self.source)} sentences and target has {len(self.target)}: "
-                "a pair needs one of each"
-            )
 
     def __len__(self) -> int:
         return len(self.source)
