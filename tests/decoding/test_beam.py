@@ -225,6 +225,14 @@ def test_stops_once_no_result_can_change(nbest, most):
     assert len(steps) <= most
 
 
+def test_with_a_negative_penalty_the_next_length_may_still_win():
+    """At the limit nothing could: a bound by that length alone stops before the second token."""
+    paths = {BOS: {EOS: 0.4, 4: 0.6}, 4: {EOS: 1.0}}
+    found = compiled(chain(paths), {}, -0.5, batch=1, beams=2, nbest=1, max_length=20)
+    assert found.lengths_BN.tolist() == [[2]]
+    np.testing.assert_allclose(found.scores_BN[0, 0], score(np.log(0.6), 2, -0.5), rtol=1e-5)
+
+
 @pytest.mark.parametrize("alpha", [0.6, -0.5])
 def test_a_late_sequence_wins_after_many_have_finished(alpha):
     # Each step offers two ends of little worth, while one sequence goes on at almost no cost:

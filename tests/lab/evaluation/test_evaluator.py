@@ -65,6 +65,19 @@ def test_every_sentence_once_in_order(evaluator):
     assert report["chrf"] > 90
 
 
+def test_the_loss_is_by_token_whatever_the_batches(evaluator, monkeypatch):
+    """Here the loss of a token is its id."""
+
+    def loss(params, model_state, batch):
+        return batch["target_BT"].sum(), (batch["target_BT"] > 0).sum()
+
+    monkeypatch.setattr(evaluator.task, "eval_loss", loss)
+    examples = evaluator.examples(Pairs(TEXTS, TEXTS))
+    assert len(list(evaluator.over(loss, {}, {}, examples))) > 1
+    expected = np.concatenate(examples.target).mean()
+    np.testing.assert_allclose(evaluator.loss({}, {}, examples), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("beams", "most"), [(1, 80), (4, 20)])
 def test_batches_shrink_with_the_beams(evaluator, beams, most):
     sources = encode_all(Pairs(TEXTS, TEXTS), evaluator.task.tokenizer).source

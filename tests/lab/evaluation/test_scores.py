@@ -26,6 +26,11 @@ def test_bleu_by_hand():
     assert math.isclose(found["bleu"], by_hand, rel_tol=1e-6)
 
 
+def test_a_hypothesis_that_is_too_short_is_penalised():
+    found = corpus_scores(["the cat sat on"], ["the cat sat on the mat"], "en")
+    assert math.isclose(found["bleu"], 100 * math.exp(1 - 6 / 4), rel_tol=1e-6)
+
+
 def test_equals_the_sacrebleu_command(tmp_path):
     (tmp_path / "reference").write_text("\n".join(REFERENCES) + "\n", encoding="utf-8")
     (tmp_path / "system").write_text("\n".join(WORSE) + "\n", encoding="utf-8")

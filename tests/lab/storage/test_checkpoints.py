@@ -114,6 +114,17 @@ def test_average_of_the_last(tmp_path, trained):
     assert_same(restored.state, expected)
 
 
+def test_average_of_fewer_than_asked(tmp_path, trained):
+    with Checkpoints(tmp_path, keep=1, average=3) as checkpoints:
+        for step in (2, 4):
+            checkpoints.save(step, numbered(trained, step), step)
+        restored = checkpoints.restore("average", trained)
+    assert_same(
+        restored.state,
+        dataclasses.replace(numbered(trained, 4), params=numbered(trained, 3).params),
+    )
+
+
 def test_absent_checkpoints_name_those_that_are_there(tmp_path, trained):
     with Checkpoints(tmp_path / "c", keep=3) as checkpoints:
         with pytest.raises(RunError, match=r"no checkpoints in .*c: train first"):

@@ -25,3 +25,11 @@ def test_without_patience_it_never_stops():
     for _ in range(100):
         stop.see(0.0)
     assert not stop.exhausted
+
+
+def test_a_first_score_that_is_not_finite_is_not_the_best():
+    stop = EarlyStop(patience=2)
+    stop.see(math.nan)
+    assert (stop.best, stop.since) == (None, 1)
+    stop.see(1.0)
+    assert (stop.best, stop.since) == (1.0, 0)

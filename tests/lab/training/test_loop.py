@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 from attention.errors import DivergedError
 from attention.lab.storage.checkpoints import Checkpoints
+from attention.lab.training import loop
 from attention.lab.training.early_stop import EarlyStop
 from attention.lab.training.loop import train
 from attention.lab.training.step import make_train_step
@@ -288,3 +290,15 @@ def test_batches_that_end(toy, setup):
 
     with pytest.raises(ValueError, match="batches ended after step 2 of 5"):
         train(state(), update, Ending(), steps=5)
+
+
+def test_speed_is_of_the_steps_since_the_last_log(monkeypatch):
+    clock, logged = iter([0.0, 1.0, 2.0, 6.0, 10.0]), []
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    meter = loop._Meter(2, lambda *_: None, lambda _, metrics: logged.append(metrics), 9)
+    meter.resume_clock()
+    for step, tokens in enumerate((10, 10, 40, 120), start=1):
+        meter.push(step, {"loss": 1.0, "weight": tokens, "finite": True, "skipped": 0})
+    meter.flush()
+    assert [metrics["perf/tokens_per_second"] for metrics in logged] == [10.0, 20.0]
+    assert [metrics["perf/step_seconds"] for metrics in logged] == [1.0, 4.0]
