@@ -92,10 +92,13 @@ def check_allowed(config: Mapping[str, Any], workdir: str | Path, allowed: Seque
 
 def _place(error: BaseException) -> str:
     """Where an import failed, as " (FILE, line N)"; of a SyntaxError the text says it already."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith("<frozen ") and f.filename != __file__]
-    own = [f for f in own if f.filename != importlib.__file__]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    ours = (__file__, importlib.__file__)
+    frames = [
+        f" ({frame.filename}, line {frame.lineno})"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and not frame.filename.startswith("<frozen ")
+    ]
+    return frames[-1] if frames else ""
 
 
 def _unfit(made: Any) -> str:
