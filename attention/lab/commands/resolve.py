@@ -124,7 +124,7 @@ def _change(override: str, keys: Mapping[str, Key]) -> tuple[str, Any]:
             f"{override}: it is no flag of the config, as in --config.train.steps=100"
         )
     negated, name, equals, text = parts.groups()
-    name = schema.current_name(name)
+    name = name if name in keys else schema.current_name(name)
     inside = [other for other in keys if other.startswith(f"{name}.")]
     if inside:
         raise ConfigError(

@@ -185,9 +185,12 @@ def defaults() -> Config:
 def completed(config: Mapping[str, Any]) -> Config:
     """A config with today's names of keys; those younger than it have their defaults."""
     full, names = defaults(), [f"model.{slot}.name" for slot in SLOTS]
-    flat = {RENAMED.get(name, name): value for name, value in flatten(config)}
-    flat |= {name: RENAMED_ATTENTIONS.get(flat[name], flat[name]) for name in names if name in flat}
-    for section, value in unflatten(flat).items():
+    old = dict(flatten(config))
+    # The fields of an attention outside this package are its author's.
+    theirs = tuple(f"model.{s}." for s in SLOTS if ":" in str(old.get(f"model.{s}.name")))
+    flat = {n if n.startswith(theirs) else RENAMED.get(n, n): value for n, value in old.items()}
+    today = {n: RENAMED_ATTENTIONS.get(str(flat[n]), flat[n]) for n in names if n in flat}
+    for section, value in unflatten(flat | today).items():
         if isinstance(full.get(section), dict) and isinstance(value, Mapping):
             full[section].update(value)
         else:

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from attention.lab.build import attentions, imports
+from attention.lab.config import schema
 from attention.lab.sweeping import listed
 from tests.lab.sweeping.test_sweep import by_rate
 from tests.lab.sweeping.test_sweep import run as sweep
@@ -28,6 +29,7 @@ class Talking(Softmax):
     name: ClassVar[str] = "talking"
     loudness: float = 0.5
     windows: tuple = (1, 2)
+    both_ways: bool = True
 
 @dataclass(frozen=True)
 class Never(Softmax):
@@ -202,6 +204,11 @@ def test_its_fields_are_keys_and_a_flag_names_it_too(launched, modules):
     assert by_structure == by_flag
     assert "--config.model.encoder.loudness=0.5 " in by_flag.out
     assert "--config.model.encoder.windows=1,2 " in by_flag.out
+    old_name = "--config.model.encoder.both_ways=false"  # of a field of this package's
+    ran = launched("options", f"{SPEC}:encoder=mine:Talking", old_name)
+    assert f"{old_name} " in ran.out
+    model = {"encoder": {"name": "mine:Talking", "both_ways": False}}
+    assert schema.completed({"model": model})["model"]["encoder"] == model["encoder"]
     wrong = launched("options", SPEC, "--config.model.encoder.name=mine:Talkin")
     mistake(wrong, "config.model.encoder.name: the module mine has no Talkin; mend the name")
 
