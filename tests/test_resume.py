@@ -92,7 +92,7 @@ def uninterrupted(tiny, launched, tmp_path_factory):
     ],
 )
 def test_killed_at_any_step_the_losses_are_those_of_an_uninterrupted_run(
-    start, uninterrupted, tmp_path, kills, steps
+    start, launched, uninterrupted, tmp_path, kills, steps
 ):
     """In its steps and, every second time, while it saves."""
     (arguments, whole), broken = uninterrupted(steps), tmp_path / "broken"
@@ -106,7 +106,9 @@ def test_killed_at_any_step_the_losses_are_those_of_an_uninterrupted_run(
         assert step <= last_step(broken) < steps
         assert any((broken / "checkpoints").glob("saving.*")) or not saving
         resumed.append(max((int(path.name) for path in saved(broken)), default=0))
-    assert start(arguments, broken).wait(timeout=600) == 0
+    ran = launched(*arguments, f"--workdir={broken}")
+    assert ran.code == 0, ran.err
+    log_of(broken).write_text(ran.out)
     assert len({*resumed}) == kills
     assert_same_runs(whole, broken, steps)
 
@@ -189,7 +191,7 @@ def small_disk(tmp_path):
     ],
 )
 def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(
-    start, tiny, small_disk, tmp_path, every, fault
+    start, launched, tiny, small_disk, tmp_path, every, fault
 ):
     """Whether it is metrics that find no place or a checkpoint."""
     workdir, filler = small_disk / "run", small_disk / "filler"
@@ -215,8 +217,9 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(
     step = max(int(path.name) for path in saved(workdir))
     checksums.check(workdir / "checkpoints" / str(step))
     arguments += ["--config.train.steps=" + str(step + 5)]
-    assert start(arguments, workdir, log=log).wait(timeout=600) == 0
-    assert f"resumed at step {step} of {step + 5}" in log.read_text()
+    ran = launched(*arguments, f"--workdir={workdir}")
+    assert ran.code == 0, ran.err
+    assert f"resumed at step {step} of {step + 5}" in ran.err
 
 
 def last_report(workdir):

@@ -120,7 +120,7 @@ def weights_follow_the_mask(setting: Setting, seed: int = 0) -> None:
     if case.sums_to_one:
         assert_close(weights_BHQK.sum(-1), see_BHQK.any(-1), 2e-6, "sums of weights and 1")
     if not case.mixes and case.linear:  # it is held to derivatives, or to each way, elsewhere
-        v_BKHE = np.repeat(qkv(drawn.inputs)[2], case.groups, axis=2)
+        v_BKHE = np.repeat(np.asarray(qkv(drawn.inputs)[2]), case.groups, axis=2)
         out_BQHE = np.einsum("BHQK,BKHE->BQHE", weights_BHQK, v_BKHE)
         assert_close(drawn.out(), out_BQHE, ROUNDING, "outputs and weights times values")
 
