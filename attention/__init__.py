@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attention import kernels, masks, positions, shapes, variants
     from attention.kernels import softmax_attention
+    from attention.models.decoder import Decoder
+    from attention.models.encoder import Encoder
     from attention.models.transformer import Transformer
     from attention.modules.attention.multi_head import MultiHead
     from attention.modules.attention.named import (
@@ -56,8 +58,10 @@ __all__ = [
     "CompressedAttention",
     "ConvMixing",
     "CosineAttention",
+    "Decoder",
     "DilatedAttention",
     "EfficientAttention",
+    "Encoder",
     "FNetMixing",
     "FixedAttention",
     "GRUMixing",
@@ -99,6 +103,8 @@ _MODULES = ("kernels", "masks", "positions", "shapes", "variants")
 _OF_MODULES = {
     "MultiHead": "modules.attention.multi_head",
     "TokenMixing": "modules.mixing",
+    "Encoder": "models.encoder",
+    "Decoder": "models.decoder",
     "Transformer": "models.transformer",
     "softmax_attention": "kernels",
 }

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from attention import Decoder, Encoder
 from attention.masks import Lengths
-from attention.models.decoder import Decoder
-from attention.models.encoder import Encoder
 from attention.modules.layers import Stack
 from attention.modules.normalisation import BatchNorm
 from attention.modules.position_biases import RelativePositions

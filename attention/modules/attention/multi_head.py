@@ -199,7 +199,7 @@ class MultiHead(nn.Module):
             return out_BQHE, alignment_state
         params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]), shared)
         step = partial(self.attention.extend_cross, params, state)
-        return by_beams(step, alignment_state, self._shared(q_BQHD, *memory), mask)
+        return by_beams(step, alignment_state, self._repeat_heads(q_BQHD, *memory), mask)
 
     def start_cross(self, memory: Memory, model_size: int) -> Tree:
         """The state before the first query; nothing, unless the attention keeps an alignment."""
@@ -243,7 +243,7 @@ class MultiHead(nn.Module):
             so_far = Causal() & Lengths(cache["index_B"]) & as_mask(mask)
             out_BTM = self(cache["x_BTM"], mask=so_far, bias=bias)
             return jnp.take_along_axis(out_BTM, at_BQ[..., None], axis=1), cache
-        q_BQHD, k_BQHD, v_BQHE = self._shared(*self._project(x_BQM, pos_BQ))
+        q_BQHD, k_BQHD, v_BQHE = self._repeat_heads(*self._project(x_BQM, pos_BQ))
         params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]))
         out_BQHE, cache = self.attention.extend(
             params, state, cache, q_BQHD, k_BQHD, v_BQHE, mask, bias=bias, x_BTM=x_BQM
@@ -279,11 +279,11 @@ class MultiHead(nn.Module):
         x_BQM: jax.Array,
         shared: Tree,
     ) -> jax.Array:
-        q_BQHD, k_BKHD, v_BKHE = self._shared(q_BQHD, k_BKHD, v_BKHE)
+        q_BQHD, k_BKHD, v_BKHE = self._repeat_heads(q_BQHD, k_BKHD, v_BKHE)
         rng = dropout_rng(self)
         params, state = self.attention_variables(self._sizes(x_BQM.shape[-1]), shared)
-        asked = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
-        self.sow("intermediates", "attended", asked)
+        inputs = (params, state, q_BQHD, k_BKHD, mask, as_bias(bias), x_BQM)
+        self.sow("intermediates", "attended", inputs)
         out_BQHE, state = self.attention.attend(
             params, state, q_BQHD, k_BKHD, v_BKHE, mask, bias=bias, x_BTM=x_BQM, rng=rng
         )
@@ -300,7 +300,7 @@ class MultiHead(nn.Module):
         kv_heads = self.kv_heads if self.attention.capabilities.grouped else None
         return Sizes(self.heads, size, size, model_size, kv_heads)
 
-    def _shared(
+    def _repeat_heads(
         self, q_BQHD: jax.Array, k_BKGD: jax.Array, v_BKGE: jax.Array
     ) -> tuple[jax.Array, ...]:
         """Keys and values for as many heads as the attention wants."""
