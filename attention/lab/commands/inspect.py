@@ -47,7 +47,10 @@ def inspect(
         raise ConfigError("text is blank: give a sentence to look at")
     run = load.load(workdir, checkpoint, allow_import=allow_import)
     (source_S,), _ = encode_sources([text], run.task.tokenizer, run.evaluator.max_length)
-    target_T = _translation(run, source_S)
+    search = run.experiment.search
+    beams = run.evaluator.search(run.params, run.model_state, source_S[None], search)
+    target_T = np.asarray(beams.tokens_BNT)[0, 0]
+    target_T = target_T[target_T != PAD]  # the best translation, its end included
     pieces = run.task.tokenizer.pieces
     said = pieces(target_T)
     if isinstance(run.task, MaskPredict):  # one pass, in which it is given nothing but the length
@@ -72,14 +75,6 @@ def inspect(
     for picture in pictures:
         print(f"attention map: {picture}", file=sys.stderr)
     return pictures
-
-
-def _translation(run: Trained, source_S: np.ndarray) -> np.ndarray:
-    """The tokens of the best translation, its end included."""
-    search = run.experiment.search
-    beams = run.evaluator.search(run.params, run.model_state, source_S[None], search)
-    tokens_T = np.asarray(beams.tokens_BNT)[0, 0]
-    return tokens_T[tokens_T != PAD]
 
 
 def _transformer(run: Trained) -> Transformer:

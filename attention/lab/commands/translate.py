@@ -102,11 +102,12 @@ def _in_groups(source: BufferedIOBase, name: str) -> Iterator[list[str]]:
 
     So whoever writes line by line is answered line by line, and a file goes in large batches.
     """
-    arriving, group = _Arriving(source), []
+    waiting: deque[bytes] = deque()
+    group: list[str] = []
     try:
-        for line in decode_lines(arriving, name):
+        for line in decode_lines(_arriving(source, waiting), name):
             group.append(line)
-            if len(group) == _LINES or not arriving.waiting:
+            if len(group) == _LINES or not waiting:
                 yield group
                 group = []
     except ValueError:  # not UTF-8: the lines before it are still answered
@@ -115,27 +116,16 @@ def _in_groups(source: BufferedIOBase, name: str) -> Iterator[list[str]]:
         raise
 
 
-class _Arriving:
-    """The lines of a stream, and which of them (``waiting``) can be had without waiting."""
-
-    def __init__(self, source: BufferedIOBase) -> None:
-        self.waiting: deque[bytes] = deque()
-        self._source = source
-        self._begun: list[bytes] = []  # of a line whose end has not arrived
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self.waiting or self._read():
-            yield self.waiting.popleft()
-
-    def _read(self) -> bool:
-        """Waits for at least one line; False at the end of the stream."""
-        while not self.waiting and (chunk := self._source.read1(_BYTES)):
-            *ends, begun = chunk.split(b"\n")
-            for end in ends:
-                self.waiting.append(b"".join([*self._begun, end, b"\n"]))
-                self._begun = []
-            self._begun.append(begun)
-        if not self.waiting and any(self._begun):
-            self.waiting.append(b"".join(self._begun))
-            self._begun = []
-        return bool(self.waiting)
+def _arriving(source: BufferedIOBase, waiting: deque[bytes]) -> Iterator[bytes]:
+    """The lines of a stream; those that can be had without waiting lie in ``waiting``."""
+    begun: list[bytes] = []  # of a line whose end has not arrived
+    while chunk := source.read1(_BYTES):
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            waiting.append(b"".join([*begun, end, b"\n"]))
+            begun = []
+        begun.append(rest)
+        while waiting:
+            yield waiting.popleft()
+    if any(begun):
+        yield b"".join(begun)

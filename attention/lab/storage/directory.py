@@ -113,7 +113,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _settle(path: Path, changes: list[str], on_change: str) -> None:
-    """Does what ``on_change`` says where the config has changed."""
     if not changes:
         return
     listed = "; ".join(changes)

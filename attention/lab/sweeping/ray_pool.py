@@ -112,7 +112,6 @@ class RayPool(contextlib.AbstractContextManager):
 
 
 def _cores() -> int:
-    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attention.lab.storage.metrics import clock
 from attention.lab.sweeping.commands import Job, Outcome, say
-from attention.lab.sweeping.studies import Source
 from attention.lab.sweeping.table import FAILED, FINISHED, Row
 from attention.lab.sweeping.trials import Trial, failure_of, score_of, write_failure
 
@@ -17,34 +16,43 @@ Pool = Any
 
 
 def run_trials(
-    source: Source, pool: Callable[[], Pool], job_of: Callable[[Trial], Job]
+    trials: Iterator[Trial],
+    pool: Callable[[], Pool],
+    job_of: Callable[[Trial], Job],
+    *,
+    count: int,
+    parallel: int,
+    tell: Callable[[Trial, float], None] = lambda trial, score: None,
 ) -> list[Row]:
     """Runs each trial that has not finished, and returns a row for each, in the order asked.
 
     Args:
-      source: gives the trials, and may look at the scores of those before.
+      trials: the trials; each is taken when there is room for it.
       pool: gives what runs them; not called before there is a job.
       job_of: makes a trial's job.
+      count: how many trials there are in all.
+      parallel: how many may run at once; 0 for as many as there is room for.
+      tell: takes the score of each trial that has finished.
     """
     rows: dict[str, Row | None] = {}  # None while it runs
     running: dict[str, Trial] = {}
     seconds: list[float] = []
     more = True
     while more or running:
-        while more and len(running) < (source.parallel or max(1, pool().slots)):
-            trial = source.ask()
+        while more and len(running) < (parallel or max(1, pool().slots)):
+            trial = next(trials, None)
             if trial is None:
                 more = False
                 break
             row = rows[trial.name] if trial.name in rows else row_of(trial)
             if row is not None and row.score is not None:
                 rows[trial.name] = row
-                source.tell(trial, row.score)
+                tell(trial, row.score)
             elif trial.name not in rows:
                 rows[trial.name], running[trial.name] = None, trial
                 pool().submit(job_of(trial))
         if running:
-            say(_progress(rows, source.count, pool().slots, seconds))
+            say(_progress(rows, count, pool().slots, seconds))
             job, outcome = pool().wait()
             trial = running.pop(job.name)
             row = rows[trial.name] = settle(trial, outcome)
@@ -52,7 +60,7 @@ def run_trials(
             shown = f"failed: {row.reason}" if row.score is None else f"scored {row.score:.2f}"
             say(f"{trial.name} {shown}")
             if row.score is not None:
-                source.tell(trial, row.score)
+                tell(trial, row.score)
     return [row for row in rows.values() if row is not None]
 
 

@@ -1,9 +1,9 @@
-"""Where a sweep's trials come from: a list that is known, or Optuna, which asks for scores."""
+"""Trials that Optuna chooses by the scores of those before."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,8 @@ from attention.lab.sweeping.trials import Trial
 MakeTrial = Callable[[Mapping[str, Any]], Trial]
 
 
-class Listed:
-    """Trials that are known beforehand.
-
-    Attributes:
-      count: how many there are in all.
-      parallel: how many may run at once, 0 for as many as there is room for.
-    """
-
-    def __init__(self, trials: Sequence[Trial]):
-        self.count = self.parallel = len(trials)  # all are handed over: who runs them has a queue
-        self._left = iter(trials)
-
-    def ask(self) -> Trial | None:
-        """The next trial."""
-        return next(self._left, None)
-
-    def tell(self, trial: Trial, score: float) -> None:
-        """Scores change nothing."""
-
-
 class Study:
-    """Trials that Optuna chooses; a failed one stays open, so that the next run takes it up again.
+    """Yields the trials that Optuna chooses; a failed one stays open for the next run.
 
     Args:
       sweep: the ranges, the count and the seed.
@@ -54,8 +34,7 @@ class Study:
         except ImportError:
             raise ConfigError("a study needs optuna: pip install -e .[sweep]") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.count, self.parallel = sweep.count, sweep.parallel
-        self._make = make
+        self._count, self._make = sweep.count, make
         self._numbers: dict[str, list[int]] = {}
         self._distributions = {name: _distribution(space) for name, space in sweep.ranges.items()}
         storage = JournalStorage(JournalFileBackend(str(journal)))
@@ -67,31 +46,27 @@ class Study:
                 direction="maximize" if mode == "max" else "minimize",
                 load_if_exists=True,
             )
-            there = self._study.get_trials(deepcopy=False)
+            self._earlier = self._study.get_trials(deepcopy=False)
             # A sampler begun anew with the same seed would repeat its first points.
-            self._study.sampler = optuna.samplers.TPESampler(seed=sweep.seed + len(there))
-        self._again = [(frozen.number, frozen.params) for frozen in there]
+            seed = sweep.seed + len(self._earlier)
+            self._study.sampler = optuna.samplers.TPESampler(seed=seed)
 
-    def ask(self) -> Trial | None:
+    def __iter__(self) -> Iterator[Trial]:
         """First every trial of earlier runs, then new ones."""
-        if self._again:
-            number, overrides = self._again.pop(0)
-        elif len(self._study.get_trials(deepcopy=False)) < self.count:
-            asked = self._study.ask(self._distributions)
-            number, overrides = asked.number, asked.params
-        else:
-            return None
-        trial = self._make(overrides)
-        self._numbers.setdefault(trial.name, []).append(number)
+        for earlier in self._earlier:
+            yield self._numbered(earlier)
+        while len(self._study.get_trials(deepcopy=False)) < self._count:
+            yield self._numbered(self._study.ask(self._distributions))
+
+    def _numbered(self, chosen: Any) -> Trial:
+        trial = self._make(chosen.params)
+        self._numbers.setdefault(trial.name, []).append(chosen.number)
         return trial
 
     def tell(self, trial: Trial, score: float) -> None:
         """Lets Optuna know, once."""
         for number in self._numbers.pop(trial.name, ()):
             self._study.tell(number, score, skip_if_finished=True)
-
-
-Source = Listed | Study
 
 
 def _distribution(space: Range) -> Any:

@@ -23,7 +23,7 @@ from attention.lab.sweeping.ray_pool import RayPool
 from attention.lab.sweeping.running import Pool, row_of, run_trials
 from attention.lab.sweeping.slurm_pool import SlurmPool
 from attention.lab.sweeping.spaces import Overrides, Sweep
-from attention.lab.sweeping.studies import Listed, Study
+from attention.lab.sweeping.studies import Study
 from attention.lab.sweeping.table import Group, Row
 from attention.lab.sweeping.trials import Trial, check_taken, flags, name_of, spec_of
 
@@ -108,19 +108,28 @@ def sweep(plan: Plan, *, executor: str = "local", open_pool: OpenPool | None = N
     with locked(plan.workdir), contextlib.ExitStack() as stack:
         # Opened by its first job.
         pool = functools.cache(lambda: stack.enter_context(open_pool()))
+        run = run_job if executor == "print" else functools.partial(_run_in, pool)
         if executor == "print":
             rows = [row_of(trial) for trial in corners]
             _print_missing(plan, corners, rows)
-            pool = functools.cache(_Here)
         elif plan.sweep.trials:
-            rows = run_trials(Listed(corners), pool, plan.job)
+            count = len(corners)  # all are handed over: the pool has a queue
+            rows = run_trials(iter(corners), pool, plan.job, count=count, parallel=count)
         else:
-            journal = plan.workdir / "study.journal"
-            rows = run_trials(Study(plan.sweep, journal, mode, plan.trial), pool, plan.job)
-        code, summary = _conclude(plan, rows, metrics[0], mode, pool)
+            study = Study(plan.sweep, plan.workdir / "study.journal", mode, plan.trial)
+            count, parallel = plan.sweep.count, plan.sweep.parallel
+            rows = run_trials(
+                iter(study), pool, plan.job, count=count, parallel=parallel, tell=study.tell
+            )
+        code, summary = _conclude(plan, rows, metrics[0], mode, run)
     if executor != "print":  # whose stdout is commands and nothing else
         print(json.dumps(summary), flush=True)
     return code
+
+
+def _run_in(pool: Callable[[], Pool], job: Job) -> Outcome:
+    pool().submit(job)
+    return pool().wait()[1]
 
 
 def _check(plan: Plan, executor: str) -> None:
@@ -159,7 +168,7 @@ def _print_missing(plan: Plan, trials: Sequence[Trial], rows: Sequence[Row]) -> 
 
 
 def _conclude(
-    plan: Plan, rows: list[Row], metric: str, mode: str, pool: Callable[[], Pool]
+    plan: Plan, rows: list[Row], metric: str, mode: str, run: Callable[[Job], Outcome]
 ) -> tuple[int, dict[str, Any]]:
     """Writes the table, with the winner's score on the test split once all trials were tried.
 
@@ -170,7 +179,7 @@ def _conclude(
     best = table.winner(groups, mode)
     report, wrong = None, ""
     if best is not None and all(row.state != table.MISSING for row in rows):
-        report, wrong = _test(plan, best, pool)
+        report, wrong = _test(plan, best, run)
     _write(plan.workdir, groups, metric, best.name if best else "", report)
     if wrong:
         say(f"the winner could not be evaluated on the test split: {wrong}")
@@ -189,7 +198,9 @@ def _conclude(
     }
 
 
-def _test(plan: Plan, best: Row, pool: Callable[[], Pool]) -> tuple[dict[str, Any] | None, str]:
+def _test(
+    plan: Plan, best: Row, run: Callable[[Job], Outcome]
+) -> tuple[dict[str, Any] | None, str]:
     """The winner's report on the test split, and why there is none; made once."""
     file = plan.workdir / "test.json"
     kept = read_object(file, "remove it") if file.is_file() else {}
@@ -198,8 +209,7 @@ def _test(plan: Plan, best: Row, pool: Callable[[], Pool]) -> tuple[dict[str, An
     path = plan.workdir / "trials" / best.name
     command = [*plan.program, "evaluate", f"--workdir={path}", "--split=test"]
     command += [f"--allow_import={name}" for name in plan.trial(best.overrides).experiment.imports]
-    pool().submit(Job("test", tuple(command), os.getcwd(), str(plan.workdir / "test.log")))
-    _, outcome = pool().wait()
+    outcome = run(Job("test", tuple(command), os.getcwd(), str(plan.workdir / "test.log")))
     if outcome.reason:
         return None, outcome.reason
     report = json.loads(outcome.last)
@@ -223,15 +233,3 @@ def _write(
         labels, scores = [table.label(g) for g in scored], [g.scores for g in scored]
         plots.ranking(labels, scores, metric, workdir / "plots" / "sweep.png")
     say(text)
-
-
-class _Here:
-    """Runs one job in this process's stead, one after the other."""
-
-    slots = 1
-
-    def submit(self, job: Job) -> None:
-        self._ended = job, run_job(job)
-
-    def wait(self) -> tuple[Job, Outcome]:
-        return self._ended

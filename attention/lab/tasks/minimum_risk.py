@@ -152,6 +152,5 @@ class MinimumRisk:
 
 
 def _widened(tokens_BNT: jax.Array, width: int) -> jax.Array:
-    """The same with padding up to a width."""
     fill = ((0, 0), (0, 0), (0, width - tokens_BNT.shape[2]))
     return jnp.pad(tokens_BNT, fill, constant_values=PAD)

@@ -160,7 +160,6 @@ class Translation(Modelled):
         )
 
     def _decoder(self, params: Tree, model_state: Tree, source_BS: jax.Array) -> dict[str, Any]:
-        """What searches take."""
         run = self._run(params, model_state)
         memory, cache = run(source_BS, length=0, method="start")
         never_V = never(self.model.vocab_size)

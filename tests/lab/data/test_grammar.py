@@ -12,10 +12,9 @@ from itertools import pairwise
 import pytest
 
 from attention.lab.data.sources.grammar import SPLITS, count_pairs, sample_pairs
-from attention.lab.data.sources.grammar.derivations import Grammar
 from attention.lab.data.sources.grammar.english_chinese import rules
-from attention.lab.data.sources.grammar.rules import Rule, Slot
 from attention.lab.data.sources.grammar.splits import grammar, split_of
+from attention.lab.data.sources.grammar.synchronous import Grammar, Rule, Slot
 from attention.lab.data.sources.grammar.words import ADJECTIVES, NOUNS, VERBS
 
 

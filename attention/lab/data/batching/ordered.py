@@ -69,15 +69,11 @@ def _groups(
         members = order_X[which_X[order_X] == n]
         if not len(members):
             continue
-        rows = _rows(bucket, batch_tokens, len(members))
+        rows = max(1, batch_tokens // max(bucket))
+        if rows > _ROUND:
+            rows -= rows % _ROUND
+        rows = min(rows, 1 << (len(members) - 1).bit_length())
         for start in range(0, len(members), rows):
             index = members[start : start + rows]
             groups.append((bucket, np.pad(index, (0, rows - len(index)), constant_values=-1)))
     return groups
-
-
-def _rows(bucket: Bucket, batch_tokens: int, examples: int) -> int:
-    rows = max(1, batch_tokens // max(bucket))
-    if rows > _ROUND:
-        rows -= rows % _ROUND
-    return min(rows, 1 << (examples - 1).bit_length())

@@ -11,7 +11,7 @@ from attention.lab.data.sources.grammar import (
     sentences,
 )
 from attention.lab.data.sources.grammar.patterns import NUMBERS, make_rules, read_terminals
-from attention.lab.data.sources.grammar.rules import Rule, Slot
+from attention.lab.data.sources.grammar.synchronous import Rule, Slot
 from attention.lab.data.sources.grammar.words import (
     ACTIVITIES,
     ADJECTIVES,

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 
-from attention.lab.data.sources.grammar.rules import Rule, Slot
+from attention.lab.data.sources.grammar.synchronous import Rule, Slot
 
 _AGREEMENT = re.compile(r"\[([^]|]*)\|([^]]*)\]")
 _FORM = re.compile(r"<(\w+)>")

@@ -6,9 +6,8 @@ import re
 from functools import cache
 
 from attention.errors import DataError
-from attention.lab.data.sources.grammar.derivations import Grammar
 from attention.lab.data.sources.grammar.english_chinese import rules
-from attention.lab.data.sources.grammar.rules import Combination
+from attention.lab.data.sources.grammar.synchronous import Combination, Grammar
 from attention.lab.data.sources.pairs import Pairs
 
 SPLITS = ("train", "valid", "test")
