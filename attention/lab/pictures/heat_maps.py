@@ -24,8 +24,8 @@ def draw(
     cell = min(0.34, max(0.09, 24 / max(columns * wide, rows * tall)))  # inches
     size = min(10.0, max(4.0, 72 * cell * 0.62))  # points
     em = size / 72
-    width = cell * wide * columns + em * _width(queries) + 0.3 * columns + 1.2
-    height = cell * tall * rows + em * _width(keys) + 0.4 * rows + 0.5
+    width = cell * wide * columns + em * max(map(_em, queries)) + 0.3 * columns + 1.2
+    height = cell * tall * rows + em * max(map(_em, keys)) + 0.4 * rows + 0.5
     figure = Figure(figsize=(width, height), layout="compressed")
     axes = figure.subplots(rows, columns, squeeze=False)
     scale, colours = _scale(weights_HQK)
@@ -99,7 +99,3 @@ def _scale(weights_HQK: np.ndarray) -> tuple[Normalize, str]:
 def _em(text: str) -> float:
     """Roughly how wide a text is, in ems: Chinese characters one, others little over a half."""
     return sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.58 for c in text)
-
-
-def _width(labels: Sequence[str]) -> float:
-    return max(map(_em, labels))

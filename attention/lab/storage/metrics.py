@@ -39,6 +39,7 @@ class MetricsWriter(contextlib.AbstractContextManager):
         stream: TextIO | None = None,
     ):
         from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
         self._steps = steps
         self._stream = sys.stderr if stream is None else stream
@@ -49,15 +50,19 @@ class MetricsWriter(contextlib.AbstractContextManager):
         # Not SummaryWriter: when its thread dies, as on a full disk, its callers wait for ever.
         self._board = EventsWriter(str(Path(workdir) / "tb" / "events"))
         if resume_step:
-            self._board.write_event(_resumed(resume_step + 1))
+            # Makes TensorBoard drop what came later.
+            start = SessionLog(status=SessionLog.START)
+            self._board.write_event(_event(resume_step + 1, session_log=start))
         self._bar = self._make_bar(resume_step) if self._stream.isatty() else None
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line to metrics.jsonl, flushed, and the same to TensorBoard."""
+        from tensorboardX.summary import scalar
+
         finite = {n: float(x) if math.isfinite(x) else None for n, x in metrics.items()}
         with writing(f"{self._file.name} or tb/"):
             for name, value in metrics.items():
-                self._board.write_event(_scalar(step, name, float(value)))
+                self._board.write_event(_event(step, summary=scalar(name, float(value))))
             self._file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
             self._file.flush()
             self._board.flush()
@@ -106,19 +111,11 @@ class MetricsWriter(contextlib.AbstractContextManager):
         )
 
 
-def _scalar(step: int, name: str, value: float) -> Any:
-    """One value, as TensorBoard reads it."""
+def _event(step: int, **content: Any) -> Any:
+    """An event as TensorBoard reads it."""
     from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.summary import scalar
 
-    return Event(step=step, wall_time=time.time(), summary=scalar(name, value))
-
-
-def _resumed(step: int) -> Any:
-    """What makes TensorBoard drop what came at this step and later."""
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
-
-    return Event(step=step, wall_time=time.time(), session_log=SessionLog(status=SessionLog.START))
+    return Event(step=step, wall_time=time.time(), **content)
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, float | None]]:

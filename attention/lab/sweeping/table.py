@@ -117,10 +117,9 @@ def write_csv(path: Path, groups: Sequence[Group], metric: str) -> None:
     for rank, group in enumerate(groups, start=1):
         for row in group.rows:
             values = [_show(row.overrides.get(key, "")) for key in keys]
-            figures = [row.score, group.mean, group.deviation]
-            shown = ["" if figure is None else figure for figure in figures]
+            figures = [row.score, group.mean, group.deviation]  # None is written as nothing
             place = rank if group.mean is not None else ""
-            out.writerow([place, row.name, *values, row.state, *shown, row.reason])
+            out.writerow([place, row.name, *values, row.state, *figures, row.reason])
     atomic_write(path, stream.getvalue())
 
 
