@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,13 @@ def law(function: Callable) -> Callable:
         except Exception as error:
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             (text, *_) = [*str(error).strip().splitlines(), ""]
-            given = [*arguments, *(f"{key}={value}" for key, value in options.items())]
-            where = ", ".join(getattr(each, "__name__", str(each)) for each in given)
+            bound = inspect.signature(function).bind(*arguments, **options).arguments
+            given = {key: getattr(value, "__name__", str(value)) for key, value in bound.items()}
+            where = ", ".join(
+                value if key in ("case", "setting") else f"{key}={value}"
+                for key, value in given.items()
+                if value != "None"
+            )
             raise AssertionError(f"{name} ({where}): {kind}{text}") from error
 
     return held

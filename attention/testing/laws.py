@@ -15,6 +15,7 @@ from attention.analysis.growth import exponent
 from attention.analysis.matrices import effective_matrix
 from attention.analysis.multiply_adds import multiply_adds
 from attention.protocols import WithAxes
+from attention.shapes import Sizes
 from attention.testing.case import Case, Inputs, qkv
 from attention.testing.draw import Drawn, draw, weighted_sum
 from attention.testing.law import assert_close, assert_finite, assert_zero, expect, law
@@ -50,11 +51,17 @@ def every_parameter_names_its_axes(case: Case) -> None:
 
 @law
 def equal_to_the_reference(
-    setting: Setting, seed: int = 0, *, dtype: str = "float32", **drawing: Any
+    setting: Setting,
+    seed: int = 0,
+    dtype: str = "float32",
+    sizes: Sizes | None = None,
+    q_len: int | None = None,
+    k_len: int | None = None,
+    bias: bool = False,
 ) -> None:
-    """Equal to the paper's equation in float64 NumPy."""
-    drawn = draw(setting, seed, dtype=dtype, **drawing)
-    expect(drawn.bias is not None or not drawing.get("bias"), "no bias was drawn")
+    """Equal to the paper's equation in float64 NumPy; see ``draw`` for what is drawn."""
+    drawn = draw(setting, seed, dtype=dtype, sizes=sizes, q_len=q_len, k_len=k_len, bias=bias)
+    expect(drawn.bias is not None or not bias, "no bias was drawn")
     ours = drawn.out()
     expect(ours.dtype == dtype, f"outputs are {ours.dtype}")
     assert_close(ours, drawn.expected(), FLOAT32 if dtype == "float32" else BFLOAT16)

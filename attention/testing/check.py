@@ -1,0 +1,192 @@
+"""All laws that one variant's capabilities declare, by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from attention.errors import UnsupportedError
+from attention.protocols import Attention, Needs, TokenMixer, require
+from attention.shapes import Sizes
+from attention.testing import decoding, dropout, laws, padding, refusals
+from attention.testing.case import Case
+from attention.testing.masks import Setting, settings_of
+
+_PADDING = ("all", "lengths", "gaps")
+_LEAST = 13  # positions of a fixed length: the longest keys that are drawn
+_RATE = 0.3  # of dropout
+
+
+def check(
+    attention: Attention | TokenMixer,
+    reference: Callable | None = None,
+    *,
+    sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2)),
+    seed: int = 0,
+    mixes_channels: bool = False,
+    sums_to_one: bool = False,
+    multiply_adds: float = 2.0,
+) -> list[str]:
+    """Holds an attention, or a token mixer, to all laws of what it declares.
+
+    It needs neither pytest nor this project's tests: call it in a test of your own. Everything is
+    tried on a few tokens in a few compiled programs, on the default device: about a minute on two
+    cores. Places (encoder, decoder, cross) and masks follow from its ``capabilities``.
+
+    Args:
+      attention: the variant's value; a field ``dropout_rate`` is also tried at 0.3, and a fixed
+        length has to be 13 or more.
+      reference: its equation in float64 NumPy, ``reference(q_BQHD, k_BKHD, v_BKHE, see=, bias=)``
+        with ``see`` bool [B, H, Q, K] and ``bias`` [1, H, Q, K] or None. Where the variant has
+        them, it also gets ``params=``, ``state=`` and ``x_BTM=``; that of a token mixer gets no
+        queries, keys, values and bias. It returns [B, Q, H, E] ([B, T, M]), zero where nothing is
+        seen. None leaves out the law that needs it.
+      sizes: numbers of heads and features to try, the first in nearly all laws. By default keys and
+        values differ in size; they must not where one projection makes both.
+      seed: for what is drawn where outputs are compared with the reference's.
+      mixes_channels: whether a feature of an output depends on other features of the values.
+      sums_to_one: whether the weights of a query add up to one.
+      multiply_adds: the exponent of the length with which their number may grow.
+
+    Returns:
+      A line for each law: in how many settings it holds, or why it was not tried.
+
+    Raises:
+      AssertionError: with one line: the law, the setting, and the difference.
+      ValueError: the declared length is too short.
+
+        >>> from attention.variants import Additive
+        >>> report = check(Additive())  # doctest: +SKIP
+    """
+    name, longest, can = type(attention).__name__, attention.longest, attention.capabilities
+    if longest is not None and longest < _LEAST:
+        raise ValueError(
+            f"check: {name} is made for {longest} positions; make it for {_LEAST} or more"
+        )
+    if can.projections in ("one", "values"):
+        sizes = tuple(replace(each, value_size=each.size) for each in sizes)
+    case = Case(
+        name,
+        attention,
+        reference,
+        sizes=sizes,
+        lengths=(7, 10),
+        only=("encoder", "decoder", "cross") if _sees_later_tokens(attention) else ("decoder",),
+        masks=(*_PADDING, "segments", "window", "any") if can.masks == "any" else _PADDING,
+        linear=isinstance(attention, Attention),
+        mixes=mixes_channels,
+        sums_to_one=sums_to_one,
+        multiply_adds=multiply_adds,
+    )
+    held: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for law, given, otherwise in _laws(case, seed):
+        for arguments in given:
+            law(*arguments)
+        name = law.__name__.replace("_", " ")
+        held[name] = held.get(name, 0) + len(given)
+        reasons[name] = otherwise
+    return [
+        f"{name}: in {count} settings" if count else f"{name}: not tried, since {reasons[name]}"
+        for name, count in held.items()
+    ]
+
+
+def _sees_later_tokens(attention: Any) -> bool:
+    cross = attention.capabilities.decoding == "stateful"
+    try:
+        require(attention, Needs(bidirectional=True, cross=cross))
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
+    """Each law, what to call it with, and why that may be nothing; plain mistakes come first."""
+    can, alone, one = case.attend.capabilities, case.alone, [(case,)]
+    places = [(Setting(case, place, case.masks[-1]),) for place in case.places]
+
+    def under(*kinds: str, dtypes: tuple[str, ...] = ("float32",)) -> list[tuple]:
+        return [(setting, dtype) for setting in settings_of(case, kinds) for dtype in dtypes]
+
+    yield laws.is_a_frozen_value, one, ""
+    yield laws.every_parameter_names_its_axes, one, ""
+    yield laws.jit_changes_nothing, one, ""
+    refused = [
+        (case, request)
+        for request, declared in refusals.REQUESTS.items()
+        if not declared(can) and (alone or request not in (refusals.cross, refusals.bias))
+    ]
+    yield refusals.what_is_not_declared_is_refused, refused, "it declares everything"
+    everywhere = [(setting,) for setting in settings_of(case)]
+    yield from _reference(case, seed, everywhere[:1], [])
+    grows = [] if can.fixed_length else everywhere[:1]
+    yield laws.multiply_adds_grow_as_declared, grows, "its length is fixed"
+    yield from _dropout(case)
+    decoder = under("all", "window", dtypes=("float32", "bfloat16"))
+    decoder = [each for each in decoder if each[0].place == "decoder"]
+    yield laws.what_comes_later_changes_nothing, decoder, "it is not declared causal"
+    both = one if can.causal == "exact" and "encoder" in case.places else []
+    why = "it is causal everywhere, or nowhere exactly"
+    yield laws.without_a_causal_mask_the_future_is_seen, both, why
+    nothing = under("any", dtypes=("float32", "bfloat16", "float16")) if alone else []
+    yield padding.a_row_that_sees_nothing_is_zero, nothing, "it does not follow every mask"
+    yield padding.all_is_zero_where_nobody_sees_anything, nothing, "it does not follow every mask"
+    yield laws.linear_in_the_values, places if alone else [], "a token mixer has no values"
+    yield padding.what_stands_in_padding_changes_nothing, under("lengths", "gaps"), ""
+    yield padding.more_padding_changes_nothing, under("lengths", "gaps"), ""
+    yield padding.a_sequence_of_no_tokens_is_zero, under("lengths"), ""
+    yield from _decoding(case)
+    yield laws.weights_follow_the_mask, everywhere if alone else [], "a token mixer has none"
+    shares = places if can.normalised else []
+    yield laws.weights_are_shares, shares, "it does not declare that weights are shares"
+    yield laws.a_bias_counts, places if can.bias else [], "it declares no bias"
+    yield laws.gradients_equal_differences, places, ""
+    yield laws.gradients_of_a_zero_token_are_of_ordinary_size, one, ""
+    transforms = (laws.mapped, laws.recomputed, laws.scanned)
+    yield laws.transforms_change_nothing, [(case, each) for each in transforms], ""
+    yield from _reference(case, seed, everywhere[1:], places)
+
+
+def _decoding(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
+    cached = settings_of(case, ("all", "lengths", "window"))
+    cached = [each for each in cached if each.place == "decoder"]
+    cached = cached if case.attend.capabilities.decoding == "cached" else []
+    why = "it declares no cache"
+    ends = (1, 2, 3, 4, 5, 6, 7), (3, 4, 7)
+    yield decoding.a_cache_has_the_batch_first, [(case,)] if cached else [], why
+    steps = [(setting, each) for setting in cached for each in ends]
+    yield decoding.cached_decoding_is_the_full_pass, steps, why
+    yield decoding.a_cache_survives_a_beam_reorder, [(each,) for each in cached[:1]], why
+    yield decoding.a_cache_may_grow, [(each,) for each in cached[:1]], why
+
+
+def _dropout(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
+    why, can = "it has no dropout_rate", case.attend.capabilities
+    drops: list[tuple] = []
+    if hasattr(case.attend, "dropout_rate"):
+        case = replace(case, attend=replace(case.attend, dropout_rate=_RATE))
+        drops = [(Setting(case, case.places[0], "all"),)]
+    yield dropout.without_an_rng_nothing_is_dropped, drops, why
+    scored = "encoder" in case.places and can.projections in ("apart", "shared")
+    weights = [(case,)] if drops and scored and not can.fixed_length and not case.mixes else []
+    why += ", or its weights cannot be made equal"
+    yield dropout.weights_are_dropped_or_scaled, weights, why
+    yield dropout.dropped_weights_differ, weights, why
+    yield dropout.the_gradient_drops_what_the_forward_pass_dropped, weights, why
+
+
+def _reference(
+    case: Case, seed: int, everywhere: list[tuple], places: list[tuple]
+) -> Iterator[tuple[Callable, list[tuple], str]]:
+    """Equality under every mask; in each place also of one token, of other sizes, and so on."""
+    q_len, k_len = case.lengths
+    given: list[tuple] = [(*each, seed, "float32", None, q_len, k_len) for each in everywhere]
+    for (setting,) in places:
+        given += [(setting, seed, "bfloat16"), (setting, seed, "float32", None, 1, k_len)]
+        given += [(setting, seed, "float32", sizes) for sizes in case.sizes[1:]]
+        if case.attend.capabilities.bias:
+            given += [(setting, seed, "float32", None, q_len, k_len, True)]
+    why = "no reference is given"
+    yield laws.equal_to_the_reference, given if case.reference else [], why
