@@ -68,7 +68,12 @@ def train_tokenizer(sentences: Iterable[str], vocab_size: int) -> bytes:
             bos_id=BOS,
         )
     except RuntimeError as error:
-        raise _for_people(error, vocab_size) from None
+        if needed := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):
+            raise ValueError(
+                f"vocab_size is {vocab_size}: the text's characters, the special tokens and the "
+                f"bytes need at least {needed[1]}"
+            ) from None
+        raise DataError(f"sentences: sentencepiece cannot learn from them ({error})") from None
     size = Tokenizer(model.getvalue()).vocab_size
     if size < vocab_size:
         warnings.warn(
@@ -138,13 +143,3 @@ class Tokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the written form of each token, in which U+2581 marks the start of a word."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
-
-
-def _for_people(error: RuntimeError, vocab_size: int) -> ValueError:
-    needed = re.search(r"required_chars\. \d+ vs (\d+)", str(error))
-    if needed:
-        return ValueError(
-            f"vocab_size is {vocab_size}: the text's characters, the special tokens and the bytes "
-            f"need at least {needed[1]}"
-        )
-    return DataError(f"sentences: sentencepiece cannot learn from them ({error})")

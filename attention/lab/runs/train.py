@@ -111,7 +111,7 @@ def _set_up(experiment: build.Experiment, path: Path, devices: Mesh) -> _Setup:
     for name, search in (("beam", experiment.search), ("valid_beam", experiment.valid_search)):
         check_beam(f"config.decode.{name}", search.beams, tokenizer.vocab_size)
     examples = encode_pairs(pairs, tokenizer, data.max_length)
-    say(f"data: {examples.report}")
+    say(f"data: {examples}")
     batches = _batches(experiment, examples)
     say(f"data: {batches}")
     task = experiment.task(tokenizer)

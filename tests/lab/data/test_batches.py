@@ -8,7 +8,7 @@ import pytest
 
 from attention.lab.data.batching.batches import TrainBatches, iterator
 from attention.lab.data.batching.buckets import Bucket, choose_buckets
-from attention.lab.data.batching.examples import Examples, Report, encode_pairs
+from attention.lab.data.batching.examples import Examples, encode_pairs
 from attention.lab.data.sources.text import read_parallel
 from attention.lab.data.tokenizer import Tokenizer, train_tokenizer
 
@@ -22,7 +22,7 @@ def make_examples(count=500, seed=0, longest=40):
         sides.append([np.full(n, 4 + 2 * i + side, np.int32) for i, n in enumerate(lengths)])
         for tokens in sides[-1]:
             tokens[-1] = 1
-    return Examples(*sides, Report(count, count, 0, 0, 0, 0))
+    return Examples(*sides)
 
 
 def make_batches(examples, *, batch_tokens=512, seed=7, count=4, **keywords):
@@ -214,7 +214,7 @@ def test_padding_on_multi30k(multi30k, count, most):
     pairs = read_parallel(multi30k, "train", "en", "de")
     tokenizer = Tokenizer(train_tokenizer(itertools.chain(pairs.source, pairs.target), 4000))
     examples = encode_pairs(pairs, tokenizer, 128)
-    assert examples.report.kept == 29_000
+    assert len(examples) == 29_000
     batches = make_batches(examples, batch_tokens=4096, count=count)
     assert len(batches.shapes) <= count
     assert batches.padding < most

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attention.lab.data.batching.buckets import Bucket
-from attention.lab.data.batching.examples import Examples, Report
+from attention.lab.data.batching.examples import Examples
 from attention.lab.data.batching.ordered import eval_batches, source_batches
 
 BUCKETS = (Bucket(8, 10), Bucket(16, 16))
@@ -13,7 +13,7 @@ BUCKETS = (Bucket(8, 10), Bucket(16, 16))
 def make_examples(lengths):
     source = [np.arange(1, s + 1, dtype=np.int32)[::-1] for s, _ in lengths]
     target = [np.arange(1, t + 1, dtype=np.int32)[::-1] for _, t in lengths]
-    return Examples(source, target, Report(len(lengths), len(lengths), 0, 0, 0, 0))
+    return Examples(source, target)
 
 
 def random_lengths(count, longest):

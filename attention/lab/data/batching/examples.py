@@ -11,53 +11,35 @@ from attention.lab.data.sources.pairs import Pairs
 from attention.lab.data.tokenizer import EOS, Tokenizer
 
 
-@dataclass(frozen=True)
-class Report:
-    """What became of the pairs that were read; `str` gives it in one line.
-
-    Args:
-        read: pairs read.
-        kept: pairs kept.
-        skipped_long: pairs left out because a side exceeds `max_length` tokens.
-        skipped_empty: pairs left out because a side is blank.
-        source_tokens: source tokens kept, eos included.
-        target_tokens: target tokens kept, eos included.
-        max_length: the limit in tokens, eos included; None where there is none.
-    """
-
-    read: int
-    kept: int
-    skipped_long: int
-    skipped_empty: int
-    source_tokens: int
-    target_tokens: int
-    max_length: int | None = None
-
-    def __str__(self) -> str:
-        limit = "" if self.max_length is None else f" (over {self.max_length} tokens)"
-        return (
-            f"{self.read:,} pairs read, {self.kept:,} kept, {self.skipped_long:,} too long{limit}, "
-            f"{self.skipped_empty:,} with a blank side; {self.source_tokens:,} source and "
-            f"{self.target_tokens:,} target tokens"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Tokenized pairs, eos included on both sides.
+    """Tokenized pairs, eos included on both sides; `str` says in one line what was read and kept.
 
     Args:
         source: int32 token ids of each source sentence.
         target: int32 token ids of each target sentence.
-        report: what was read, kept and skipped.
+        skipped_long: pairs left out because a side exceeds `max_length` tokens.
+        skipped_empty: pairs left out because a side is blank.
+        max_length: the limit in tokens, eos included; None where there is none.
     """
 
     source: list[np.ndarray]
     target: list[np.ndarray]
-    report: Report
+    skipped_long: int = 0
+    skipped_empty: int = 0
+    max_length: int | None = None
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def __str__(self) -> str:
+        read = len(self) + self.skipped_long + self.skipped_empty
+        limit = "" if self.max_length is None else f" (over {self.max_length} tokens)"
+        return (
+            f"{read:,} pairs read, {len(self):,} kept, {self.skipped_long:,} too long{limit}, "
+            f"{self.skipped_empty:,} with a blank side; {self.source_lengths.sum():,} source and "
+            f"{self.target_lengths.sum():,} target tokens"
+        )
 
     @cached_property
     def source_lengths(self) -> np.ndarray:
@@ -90,18 +72,17 @@ def encode_pairs(pairs: Pairs, tokenizer: Tokenizer, max_length: int) -> Example
             long += 1
         else:
             kept.append(index)
-    examples = _examples(
-        [source[i] for i in kept], [target[i] for i in kept], len(pairs), long, empty, max_length
+    examples = Examples(
+        [source[i] for i in kept], [target[i] for i in kept], long, empty, max_length
     )
     if not kept:
-        raise DataError(f"no pair is left to train on: {examples.report}")
+        raise DataError(f"no pair is left to train on: {examples}")
     return examples
 
 
 def encode_all(pairs: Pairs, tokenizer: Tokenizer) -> Examples:
     """Tokenize pairs to evaluate on: example i is pair i, however long; a blank side is one eos."""
-    source, target = _encode(pairs.source, tokenizer), _encode(pairs.target, tokenizer)
-    return _examples(source, target, len(pairs), 0, 0, None)
+    return Examples(_encode(pairs.source, tokenizer), _encode(pairs.target, tokenizer))
 
 
 def encode_sources(
@@ -126,15 +107,3 @@ def cut(sentences: Sequence[np.ndarray], max_length: int) -> tuple[list[np.ndarr
 
 def _encode(texts: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     return [np.array([*ids, EOS], np.int32) for ids in tokenizer.encode_batch(texts)]
-
-
-def _examples(
-    source: list[np.ndarray],
-    target: list[np.ndarray],
-    read: int,
-    long: int,
-    empty: int,
-    max_length: int | None,
-) -> Examples:
-    tokens = sum(map(len, source)), sum(map(len, target))
-    return Examples(source, target, Report(read, len(source), long, empty, *tokens, max_length))
