@@ -30,8 +30,13 @@ class Beams(NamedTuple):
 def best_of(kept: Beams, new: Beams) -> Beams:
     """The best of both; among equals what was kept stays."""
     both = jax.tree.map(lambda k, n: jnp.concatenate([k, n], axis=1), kept, new)
-    _, order_BN = lax.top_k(both.scores_BN, kept.scores_BN.shape[1])
-    return jax.tree.map(lambda x: pick(x, order_BN), both)
+    return ranked(both, kept.scores_BN.shape[1])
+
+
+def ranked(found: Beams, nbest: int) -> Beams:
+    """The ``nbest`` sequences of each row by their scores, from best to worst; at most all."""
+    _, order_BN = lax.top_k(found.scores_BN, min(nbest, found.scores_BN.shape[1]))
+    return jax.tree.map(lambda x: pick(x, order_BN), found)
 
 
 def in_order(finished: Beams, unfinished: Beams, pad: int) -> Beams:

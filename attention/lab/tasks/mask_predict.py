@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from attention.decoding import Beams, Filled, mask_predict
+from attention.decoding.hypotheses import ranked
 from attention.lab.data.tokenizer import EOS, PAD, UNK, Tokenizer
 from attention.lab.tasks.modelled import Modelled, never
 from attention.lab.tasks.translation import Batch, Search, limits
@@ -167,16 +168,7 @@ class MaskPredict(Modelled):
         # An end that is no part of the canvas, but of the length, was not told.
         told_R = jnp.maximum((kept_RT & (position_1T < lengths_R1)).sum(axis=1), 1)
         score_BN = jnp.where(real_R1[:, 0], log_prob_R / told_R, -jnp.inf).reshape(-1, count)
-        score_BN, order_BN = jax.lax.top_k(score_BN, min(nbest, count))
-
-        def sorted_by_score(x_RX: jax.Array) -> jax.Array:
-            x_BNX = x_RX.reshape(-1, count, *x_RX.shape[1:])
-            order = order_BN.reshape(*order_BN.shape, *(1,) * (x_BNX.ndim - 2))
-            return jnp.take_along_axis(x_BNX, order, axis=1)
-
-        return Beams(
-            sorted_by_score(jnp.where(kept_RT, tokens_RT, PAD)),
-            sorted_by_score(kept_RT.sum(axis=1)),
-            score_BN,
-            sorted_by_score(log_prob_R),
-        )
+        tokens_BNT = jnp.where(kept_RT, tokens_RT, PAD).reshape(-1, count, 1 + length)
+        tokens_kept_BN = kept_RT.sum(axis=1).reshape(-1, count)
+        log_prob_BN = log_prob_R.reshape(-1, count)
+        return ranked(Beams(tokens_BNT, tokens_kept_BN, score_BN, log_prob_BN), nbest)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention.decoding import Beams
+from attention.decoding.hypotheses import ranked
 from attention.lab.data.tokenizer import PAD, Tokenizer
 from attention.lab.tasks.mask_predict import MaskPredict
 from attention.lab.tasks.translation import Batch, Search, Translation, of_each, shift_right
@@ -66,13 +67,7 @@ class Rescored:
         score_BN = jnp.where(
             found.lengths_BN > 0, log_p_BN / jnp.maximum(found.lengths_BN, 1), -jnp.inf
         )
-        score_BN, order_BN = jax.lax.top_k(score_BN, min(search.nbest, count))
-        return Beams(
-            jnp.take_along_axis(found.tokens_BNT, order_BN[..., None], axis=1),
-            jnp.take_along_axis(found.lengths_BN, order_BN, axis=1),
-            score_BN,
-            jnp.take_along_axis(log_p_BN, order_BN, axis=1),
-        )
+        return ranked(found._replace(scores_BN=score_BN, log_probs_BN=log_p_BN), search.nbest)
 
 
 Evaluated = Task | Rescored
