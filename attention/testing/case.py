@@ -77,10 +77,15 @@ class Case:
         return isinstance(self.attend, Attention)
 
     @property
+    def stateful(self) -> bool:
+        """Whether it is a ``StatefulCrossAttention``."""
+        return self.attend.capabilities.decoding == "stateful"
+
+    @property
     def places(self) -> tuple[str, ...]:
         """Where it may stand, by what it declares."""
         declared = {
-            "encoder": self.attend.capabilities.decoding != "stateful",
+            "encoder": not self.stateful,
             "decoder": self.attend.capabilities.causal != "no",
             "cross": self.attend.capabilities.cross,
         }
@@ -151,12 +156,19 @@ class Case:
         params, state = variables["params"], variables["state"]
         return self.attend.init_cache(params, state, sizes, batch, room, "float32")
 
+    def start_cross(self, sizes: Sizes, variables: Tree, batch: int, k_len: int) -> Tree:
+        """The state of a ``StatefulCrossAttention`` before the first query."""
+        params, state = variables["params"], variables["state"]
+        return self.attend.start_cross(params, state, sizes, batch, k_len, "float32")
+
     def extend(
         self, sizes: Sizes, variables: Tree, cache: Tree, inputs: Inputs, pos_BQ: Any, mask: Any,
         bias: Any,
     ) -> tuple[jax.Array, Tree]:  # fmt: skip
         """The output of further positions, and the cache after them."""
         params, state, x_BTM = variables["params"], variables["state"], inputs.get("x")
+        if self.stateful:
+            return self.attend.extend_cross(params, state, cache, *qkv(inputs), mask)
         if not isinstance(self.attend, Attention):
             return self.attend.extend(params, state, cache, inputs["x"], mask)
         options = {"bias": bias, "x_BTM": x_BTM}

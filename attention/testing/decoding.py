@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
-from attention.masks import Causal
+from attention.masks import Causal, Lengths
 from attention.shapes import Sizes, Tree
 from attention.testing.case import Case, Inputs
 from attention.testing.draw import Drawn, draw
@@ -28,14 +29,18 @@ def extend(case: Case, sizes: Sizes) -> Callable:
 
 
 def start(drawn: Drawn, batch: int, room: int = ROOM) -> Tree:
-    return drawn.case.start(drawn.sizes, drawn.variables, batch, room)
+    make = drawn.case.start_cross if drawn.case.stateful else drawn.case.start
+    return make(drawn.sizes, drawn.variables, batch, room)
 
 
 def advance(
     drawn: Drawn, cache: Tree, first: int, last: int, mask: Any = None, inputs: Inputs | None = None
 ) -> tuple[jax.Array, Tree]:
     """Outputs of the positions from first to last - 1, and the cache after them."""
-    inputs = {name: np.asarray(x)[:, first:last] for name, x in (inputs or drawn.inputs).items()}
+    inputs = {
+        name: np.asarray(x) if drawn.case.stateful and name != "q" else np.asarray(x)[:, first:last]
+        for name, x in (inputs or drawn.inputs).items()
+    }
     batch = next(iter(inputs.values())).shape[0]
     pos_BQ = np.broadcast_to(np.arange(first, last), (batch, last - first))
     bias = drawn.bias
@@ -51,15 +56,26 @@ def cached_decoding_is_the_full_pass(setting: Setting, ends: tuple[int, ...]) ->
     """In steps, or chunks, that end at these positions."""
     bias = setting.mask == "all" and setting.case.alone
     bias = bias and setting.case.attend.capabilities.bias
-    drawn = draw(setting, q_len=LENGTH, bias=bias)
+    drawn = draw(setting, q_len=LENGTH, k_len=ROOM, bias=bias)
+    if setting.case.stateful:  # all queries are real
+        drawn = replace(drawn, mask=drawn.mask and Lengths(None, drawn.mask.k_lengths_B))
     # The cache is causal by itself.
-    mask = None if isinstance(drawn.mask, Causal) else drawn.mask.right
-    full, cache, first = np.asarray(drawn.out()), start(drawn, 2), 0
+    mask = None if isinstance(drawn.mask, Causal) else getattr(drawn.mask, "right", drawn.mask)
+    full, cache, first = drawn.out(), start(drawn, 2), 0
     for last in ends:
         ours, cache = advance(drawn, cache, first, last, mask)
         what = f"outputs of positions {first} to {last - 1}"
         assert_close(ours, full[:, first:last], TOLERANCE, what)
         first = last
+
+
+@law
+def a_query_depends_on_those_before(setting: Setting) -> None:
+    """Else the law above would hold for an attention that keeps no state."""
+    drawn = draw(setting._replace(mask="all"), q_len=LENGTH, k_len=ROOM)
+    alone, _ = advance(drawn, start(drawn, 2), 3, 4)
+    change = np.abs(alone - drawn.out()[:, 3:4]).max()
+    expect(change > 1e-3, f"without them its output differs by {change:.2g}")
 
 
 @law
@@ -114,6 +130,6 @@ def a_cache_may_grow(setting: Setting) -> None:
 
 @law
 def a_cache_has_the_batch_first(case: Case) -> None:
-    cache = start(draw(Setting(case, "decoder", "all"), q_len=LENGTH), 11)
+    cache = start(draw(Setting(case, case.places[-1], "all"), q_len=LENGTH), 11)
     found = {leaf.shape[:1] for leaf in jax.tree.leaves(cache)}
     expect(found == {(11,)}, f"leaves of a cache for 11 rows begin with {sorted(found)}")

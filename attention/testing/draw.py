@@ -55,15 +55,8 @@ class Drawn:
         function = compiled(drawn.case, drawn.sizes)
         return jax.device_get(function(drawn.variables, drawn.inputs, drawn.mask, drawn.bias, rng))
 
-    def out_and_grads(self, **changes: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The output, and the gradients by the inputs of its weighted sum."""
-        return self.all_grads(**changes)[:2]
-
-    def grads_of_params(self, **changes: Any) -> Tree:
-        """The gradients of the same by the parameters."""
-        return self.all_grads(**changes)[2]
-
-    def all_grads(self, **changes: Any) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+    def grads(self, **changes: Any) -> tuple[np.ndarray, dict[str, np.ndarray], Tree]:
+        """The output, and the gradients of its weighted sum by the inputs and the parameters."""
         drawn = replace(self, **changes)
         function = compiled_grad(drawn.case, drawn.sizes)
         return jax.device_get(function(drawn.inputs, drawn.variables, drawn.mask, drawn.bias))

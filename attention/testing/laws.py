@@ -206,7 +206,7 @@ def gradients_of_a_zero_token_are_of_ordinary_size(case: Case) -> None:
     inputs = {name: np.array(x) for name, x in drawn.inputs.items()}
     for x in inputs.values():
         x[:, 1] = 0
-    _, *grads = drawn.all_grads(inputs=inputs)
+    _, *grads = drawn.grads(inputs=inputs)
     for leaf in jax.tree.leaves(grads):
         expect(np.abs(leaf) < MOST, f"a gradient is {np.abs(leaf).max():.2g}")
 
@@ -248,7 +248,7 @@ def scanned(attention: Callable) -> Callable:
 def transforms_change_nothing(case: Case, transform: Callable) -> None:
     """vmap, remat and scan; a transform makes copies of the output."""
     drawn = draw(somewhere(case))
-    out, grads = drawn.out_and_grads()
+    out, grads, _ = drawn.grads()
     attention = transform(plain(drawn))
 
     def loss(inputs: Inputs, mask: Any) -> tuple[jax.Array, jax.Array]:

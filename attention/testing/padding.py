@@ -75,8 +75,8 @@ def longer(drawn: Drawn) -> Drawn:
 def what_stands_in_padding_changes_nothing(setting: Setting, dtype: str = "float32") -> None:
     drawn = with_padding(setting, dtype)
     real_BQ, real_BK = real_of(drawn)
-    clean, clean_grads, clean_params = drawn.all_grads()
-    ours, grads, params = spoilt(drawn).all_grads()
+    clean, clean_grads, clean_params = drawn.grads()
+    ours, grads, params = spoilt(drawn).grads()
     assert_close(ours, clean, 0)
     assert_zero(numbers(ours)[~real_BQ], "outputs at padding")
     assert_finite(numbers(ours)[real_BQ], "outputs at real tokens")
@@ -93,7 +93,7 @@ def what_stands_in_padding_changes_nothing(setting: Setting, dtype: str = "float
 @law
 def more_padding_changes_nothing(setting: Setting, dtype: str = "float32") -> None:
     drawn = with_padding(setting, dtype)
-    clean, _ = drawn.out_and_grads()  # compiled for the law above
+    clean, *_ = drawn.grads()  # compiled for the law above
     ours, length = numbers(longer(spoilt(drawn)).out()), drawn.shape.q_len
     assert_close(ours[:, :length], clean, {"float32": 1e-6, "bfloat16": 1e-2}[dtype])
     assert_zero(ours[:, length:], "outputs at padding")
@@ -106,7 +106,7 @@ def a_sequence_of_no_tokens_is_zero(setting: Setting, dtype: str = "float32") ->
     lengths_B = jax.device_put(np.array([0, drawn.shape.q_len]))
     mask = jax.tree.map(lambda x: lengths_B if x.ndim == 1 else x, drawn.mask)
     inputs = {name: jax.device_put(8 * np.asarray(x)) for name, x in drawn.inputs.items()}
-    out, grads = drawn.out_and_grads(mask=mask, inputs=inputs)
+    out, grads, _ = drawn.grads(mask=mask, inputs=inputs)
     for name, x in {"the output": out, **grads}.items():
         assert_zero(numbers(x)[0], f"outputs and gradients ({name})")
         assert_finite(numbers(x)[1], f"outputs and gradients ({name}) of the other sequence")
@@ -122,7 +122,7 @@ def a_row_that_sees_nothing_is_zero(setting: Setting, dtype: str = "float32") ->
     expect(dead_BQH.all(axis=2).any(), "every row sees something")
     # Large scores: a finite stand-in for minus infinity would be met.
     inputs = {n: 60 * np.asarray(x) if n == "q" else x for n, x in drawn.inputs.items()}
-    out, grads = drawn.out_and_grads(inputs=inputs)
+    out, grads, _ = drawn.grads(inputs=inputs)
     for name, x in {"outputs": out, **grads}.items():
         assert_finite(x, name)
     assert_zero(numbers(out)[dead_BQH], "outputs of rows that see nothing")
@@ -136,6 +136,6 @@ def a_row_that_sees_nothing_is_zero(setting: Setting, dtype: str = "float32") ->
 def all_is_zero_where_nobody_sees_anything(setting: Setting, dtype: str = "float32") -> None:
     drawn = draw(setting, dtype=dtype)
     nothing = Array(np.zeros(drawn.shape[:4], bool))
-    out, grads = drawn.out_and_grads(mask=nothing)
+    out, grads, _ = drawn.grads(mask=nothing)
     for name, x in {"the output": out, **grads}.items():
         assert_zero(x, f"outputs and gradients ({name})")

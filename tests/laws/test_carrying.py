@@ -1,7 +1,5 @@
 """Law 7 across two sequences: step by step is all at once, at unequal lengths, after a reorder."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +7,7 @@ import pytest
 
 from attention import MultiHead
 from attention.masks import Lengths
-from attention.testing import laws
-from attention.testing.case import qkv
-from attention.testing.draw import draw
+from attention.testing import decoding, laws
 from attention.testing.law import assert_close
 from attention.testing.masks import Setting
 from attention.variants import Additive, Linear, Softmax
@@ -20,50 +16,22 @@ from tests.laws.settings import places_of, settings_of
 
 TOLERANCE = 1e-5
 CARRYING = declaring(CASES, decoding="stateful")
-Q, K = 7, 10
-
-
-@functools.cache
-def extend(attend):
-    return jax.jit(attend.extend_cross)
-
-
-def advance(drawn, carry, first, last, mask=None):
-    """Outputs of the queries from first to last - 1, and what is carried after them."""
-    q, k, v = qkv(drawn.inputs)
-    params, state = drawn.variables["params"], drawn.variables["state"]
-    return extend(drawn.case.attend)(params, state, carry, q[:, first:last], k, v, mask)
-
-
-def start(drawn, batch=2):
-    params, state = drawn.variables["params"], drawn.variables["state"]
-    return drawn.case.attend.start_cross(params, state, drawn.sizes, batch, K, jnp.float32)
 
 
 @pytest.mark.parametrize("setting", settings_of(CARRYING, ("all", "lengths")))
 @pytest.mark.parametrize("ends", [(1, 2, 3, 4, 5, 6, 7), (3, 4, 7)], ids=["tokens", "chunks"])
 def test_step_by_step_is_all_at_once(setting, ends):
-    drawn = draw(setting, q_len=Q, k_len=K)
-    mask = drawn.mask and Lengths(None, drawn.mask.k_lengths_B)
-    full, carry, first = drawn.out(mask=mask), start(drawn), 0
-    for last in ends:
-        ours, carry = advance(drawn, carry, first, last, mask)
-        assert_close(ours, full[:, first:last], TOLERANCE)
-        first = last
+    decoding.cached_decoding_is_the_full_pass(setting, ends)
 
 
 @pytest.mark.parametrize("setting", places_of(CARRYING))
 def test_what_was_asked_before_matters(setting):
-    """Else the law above would hold for an attention that carries nothing."""
-    drawn = draw(setting, q_len=Q, k_len=K)
-    (fresh, _), full = advance(drawn, start(drawn), 3, 4), drawn.out(mask=None)
-    assert np.abs(fresh - full[:, 3:4]).max() > 1e-3
+    decoding.a_query_depends_on_those_before(setting)
 
 
 @pytest.mark.parametrize("setting", places_of(CARRYING))
 def test_a_carry_has_the_batch_first(setting):
-    drawn = draw(setting, q_len=Q, k_len=K)
-    assert {leaf.shape[0] for leaf in jax.tree.leaves(start(drawn, 11))} == {11}
+    decoding.a_cache_has_the_batch_first(setting.case)
 
 
 LAYERS = [
