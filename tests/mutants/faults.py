@@ -46,7 +46,7 @@ FAULTS = (
         path="attention/masks/strided.py",
         right="columns = MaskComponent(~near if self.local else Everything(), order,",
         wrong="columns = MaskComponent(Everything(), order,",
-        test='tests/kernels/sparse/test_sparse.py -k "test_equal_to_the_reference and strided"',
+        test="tests/laws/test_equation.py -k strided",
     ),
     Fault(
         name="scores of a cached step are not divided by sqrt(D)",
