@@ -22,7 +22,7 @@ class Case:
 
     Attributes:
       name: stands in the tests' names.
-      attend: an Attention or a TokenMixer.
+      attention: an Attention or a TokenMixer.
       reference: float64 NumPy, called as ``reference(q, k, v, see=see, bias=bias)``, with key and
         value heads repeated to the queries'; and with ``params=``, ``state=`` and ``x_BTM=`` where
         the attention has any. Of a token mixer: ``reference(see=see, x_BTM=x, ...)``. None if there
@@ -30,7 +30,7 @@ class Case:
       sizes: to draw from; odd numbers of heads among them. Heads are of keys and values.
       lengths: to draw from, in tokens; no multiples of a block.
       groups: heads of queries for one head of keys and values.
-      only: the places to test, of encoder, decoder and cross; by default all that are declared.
+      only: the slots to test, of encoder, decoder and cross; by default all that are declared.
       masks: the kinds of mask it takes, see ``masks.MAKERS``; padding is never optional.
       padded: the one of them with padding at the end, under which costs and transforms are tested.
       loops: whether every node sees itself too, whatever edges are in the mask.
@@ -48,7 +48,7 @@ class Case:
     """
 
     name: str
-    attend: Any
+    attention: Any
     reference: Callable | None
     sizes: tuple[Sizes, ...] = (Sizes(3, 4, 5, 12), Sizes(1, 2, 3, 2), Sizes(5, 2, 1, 10))
     lengths: tuple[int, ...] = (7, 1, 10)
@@ -74,28 +74,28 @@ class Case:
     @property
     def alone(self) -> bool:
         """Whether it is an attention that is called with queries, keys and values."""
-        return isinstance(self.attend, Attention)
+        return isinstance(self.attention, Attention)
 
     @property
     def stateful(self) -> bool:
         """Whether it is a ``StatefulCrossAttention``."""
-        return self.attend.capabilities.decoding == "stateful"
+        return self.attention.capabilities.decoding == "stateful"
 
     @property
-    def places(self) -> tuple[str, ...]:
+    def slots(self) -> tuple[str, ...]:
         """Where it may stand, by what it declares."""
         declared = {
             "encoder": not self.stateful,
-            "decoder": self.attend.capabilities.causal != "no",
-            "cross": self.attend.capabilities.cross,
+            "decoder": self.attention.capabilities.causal != "no",
+            "cross": self.attention.capabilities.cross,
         }
-        return tuple(place for place in self.only if declared[place])
+        return tuple(slot for slot in self.only if declared[slot])
 
     def init(self, sizes: Sizes) -> Tree:
         """Parameters and state as they are made, without the names of axes."""
         params, state = jax.tree.map(
             lambda leaf: leaf.value,
-            self.attend.init(jax.random.key(0), sizes),
+            self.attention.init(jax.random.key(0), sizes),
             is_leaf=lambda leaf: isinstance(leaf, WithAxes),
         )
         return {"params": params, "state": state}
@@ -123,7 +123,7 @@ class Case:
 
         Without a ``k_len`` queries and keys are one sequence.
         """
-        can, inputs = self.attend.capabilities, {}
+        can, inputs = self.attention.capabilities, {}
         heads, k_len = sizes.heads * self.groups, k_len or q_len
         if can.projections not in ("values", "none"):
             inputs["q"] = normal(batch, q_len, heads, sizes.size)
@@ -146,20 +146,20 @@ class Case:
     ) -> jax.Array:
         """The output; what the laws jit, differentiate, vmap, shard and lower."""
         params, state, x_BTM = variables["params"], variables["state"], inputs.get("x")
-        if not isinstance(self.attend, Attention):
-            return self.attend.mix(params, state, inputs["x"], mask, rng=rng)[0]
+        if not isinstance(self.attention, Attention):
+            return self.attention.mix(params, state, inputs["x"], mask, rng=rng)[0]
         options = {"bias": bias, "x_BTM": x_BTM, "rng": rng}
-        return self.attend.attend(params, state, *qkv(inputs), mask, **options)[0]
+        return self.attention.attend(params, state, *qkv(inputs), mask, **options)[0]
 
     def start(self, sizes: Sizes, variables: Tree, batch: int, room: int) -> Tree:
         """An empty cache."""
         params, state = variables["params"], variables["state"]
-        return self.attend.init_cache(params, state, sizes, batch, room, "float32")
+        return self.attention.init_cache(params, state, sizes, batch, room, "float32")
 
     def start_cross(self, sizes: Sizes, variables: Tree, batch: int, k_len: int) -> Tree:
         """The state of a ``StatefulCrossAttention`` before the first query."""
         params, state = variables["params"], variables["state"]
-        return self.attend.start_cross(params, state, sizes, batch, k_len, "float32")
+        return self.attention.start_cross(params, state, sizes, batch, k_len, "float32")
 
     def extend(
         self, sizes: Sizes, variables: Tree, cache: Tree, inputs: Inputs, pos_BQ: Any, mask: Any,
@@ -168,11 +168,11 @@ class Case:
         """The output of further positions, and the cache after them."""
         params, state, x_BTM = variables["params"], variables["state"], inputs.get("x")
         if self.stateful:
-            return self.attend.extend_cross(params, state, cache, *qkv(inputs), mask)
-        if not isinstance(self.attend, Attention):
-            return self.attend.extend(params, state, cache, inputs["x"], mask)
+            return self.attention.extend_cross(params, state, cache, *qkv(inputs), mask)
+        if not isinstance(self.attention, Attention):
+            return self.attention.extend(params, state, cache, inputs["x"], mask)
         options = {"bias": bias, "x_BTM": x_BTM}
-        return self.attend.extend(params, state, cache, *qkv(inputs), mask, **options)
+        return self.attention.extend(params, state, cache, *qkv(inputs), mask, **options)
 
     def expected(
         self, variables: Tree, inputs: Inputs, see_BHQK: np.ndarray, bias: Any

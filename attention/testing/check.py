@@ -34,7 +34,7 @@ def check(
 
     It needs neither pytest nor this project's tests: call it in a test of your own. Everything is
     tried on a few tokens in a few compiled programs, on the default device: about a minute on two
-    cores. Places (encoder, decoder, cross) and masks follow from its ``capabilities``.
+    cores. Slots (encoder, decoder, cross) and masks follow from its ``capabilities``.
 
     Args:
       attention: the variant's value; a field ``dropout_rate`` is also tried at 0.3, and a fixed
@@ -107,8 +107,8 @@ def _sees_later_tokens(attention: Any) -> bool:
 
 def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     """Each law, what to call it with, and why that may be nothing; plain mistakes come first."""
-    can, alone, one = case.attend.capabilities, case.alone, [(case,)]
-    places = [(Setting(case, place, case.masks[-1]),) for place in case.places]
+    can, alone, one = case.attention.capabilities, case.alone, [(case,)]
+    slots = [(Setting(case, slot, case.masks[-1]),) for slot in case.slots]
 
     def under(*kinds: str, dtypes: tuple[str, ...] = ("float32",)) -> list[tuple]:
         return [(setting, dtype) for setting in settings_of(case, kinds) for dtype in dtypes]
@@ -128,34 +128,34 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     yield laws.multiply_adds_grow_as_declared, grows, "its length is fixed"
     yield from _dropout(case)
     decoder = under("all", "window", dtypes=("float32", "bfloat16"))
-    decoder = [each for each in decoder if each[0].place == "decoder"]
+    decoder = [each for each in decoder if each[0].slot == "decoder"]
     yield laws.what_comes_later_changes_nothing, decoder, "it is not declared causal"
-    both = one if can.causal == "exact" and "encoder" in case.places else []
+    both = one if can.causal == "exact" and "encoder" in case.slots else []
     why = "it is causal everywhere, or nowhere exactly"
     yield laws.without_a_causal_mask_the_future_is_seen, both, why
     nothing = under("any", dtypes=("float32", "bfloat16", "float16")) if alone else []
     yield padding.a_row_that_sees_nothing_is_zero, nothing, "it does not follow every mask"
     yield padding.all_is_zero_where_nobody_sees_anything, nothing, "it does not follow every mask"
-    yield laws.linear_in_the_values, places if alone else [], "a token mixer has no values"
+    yield laws.linear_in_the_values, slots if alone else [], "a token mixer has no values"
     yield padding.what_stands_in_padding_changes_nothing, under("lengths", "gaps"), ""
     yield padding.more_padding_changes_nothing, under("lengths", "gaps"), ""
     yield padding.a_sequence_of_no_tokens_is_zero, under("lengths"), ""
     yield from _decoding(case)
     yield laws.weights_follow_the_mask, everywhere if alone else [], "a token mixer has none"
-    shares = places if can.normalised else []
+    shares = slots if can.normalised else []
     yield laws.weights_are_shares, shares, "it does not declare that weights are shares"
-    yield laws.a_bias_counts, places if can.bias else [], "it declares no bias"
-    yield laws.gradients_equal_differences, places, ""
+    yield laws.a_bias_counts, slots if can.bias else [], "it declares no bias"
+    yield laws.gradients_equal_differences, slots, ""
     yield laws.gradients_of_a_zero_token_are_of_ordinary_size, one, ""
     transforms = (laws.mapped, laws.recomputed, laws.scanned)
     yield laws.transforms_change_nothing, [(case, each) for each in transforms], ""
-    yield from _reference(case, seed, everywhere[1:], places)
+    yield from _reference(case, seed, everywhere[1:], slots)
 
 
 def _decoding(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
-    cached = case.attend.capabilities.decoding == "cached"
-    kinds, place = ("all", "lengths", "window"), "cross" if case.stateful else "decoder"
-    settings = [(each,) for each in settings_of(case, kinds) if each.place == place]
+    cached = case.attention.capabilities.decoding == "cached"
+    kinds, slot = ("all", "lengths", "window"), "cross" if case.stateful else "decoder"
+    settings = [(each,) for each in settings_of(case, kinds) if each.slot == slot]
     settings = settings if cached or case.stateful else []
     steps = [(*each, ends) for each in settings for ends in ((1, 2, 3, 4, 5, 6, 7), (3, 4, 7))]
     why = "it declares no cache"
@@ -169,13 +169,13 @@ def _decoding(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
 
 
 def _dropout(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
-    why, can = "it has no dropout_rate", case.attend.capabilities
+    why, can = "it has no dropout_rate", case.attention.capabilities
     drops: list[tuple] = []
-    if hasattr(case.attend, "dropout_rate"):
-        case = replace(case, attend=replace(case.attend, dropout_rate=_RATE))
-        drops = [(Setting(case, case.places[0], "all"),)]
+    if hasattr(case.attention, "dropout_rate"):
+        case = replace(case, attention=replace(case.attention, dropout_rate=_RATE))
+        drops = [(Setting(case, case.slots[0], "all"),)]
     yield dropout.without_an_rng_nothing_is_dropped, drops, why
-    scored = "encoder" in case.places and can.projections in ("apart", "shared")
+    scored = "encoder" in case.slots and can.projections in ("apart", "shared")
     weights = [(case,)] if drops and scored and not can.fixed_length and not case.mixes else []
     why += ", or its weights cannot be made equal"
     yield dropout.weights_are_dropped_or_scaled, weights, why
@@ -184,15 +184,15 @@ def _dropout(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
 
 
 def _reference(
-    case: Case, seed: int, everywhere: list[tuple], places: list[tuple]
+    case: Case, seed: int, everywhere: list[tuple], slots: list[tuple]
 ) -> Iterator[tuple[Callable, list[tuple], str]]:
-    """Equality under every mask; in each place also of one token, of other sizes, and so on."""
+    """Equality under every mask; in each slot also of one token, of other sizes, and so on."""
     q_len, k_len = case.lengths
     given: list[tuple] = [(*each, seed, "float32", None, q_len, k_len) for each in everywhere]
-    for (setting,) in places:
+    for (setting,) in slots:
         given += [(setting, seed, "bfloat16"), (setting, seed, "float32", None, 1, k_len)]
         given += [(setting, seed, "float32", sizes) for sizes in case.sizes[1:]]
-        if case.attend.capabilities.bias:
+        if case.attention.capabilities.bias:
             given += [(setting, seed, "float32", None, q_len, k_len, True)]
     why = "no reference is given"
     yield laws.equal_to_the_reference, given if case.reference else [], why

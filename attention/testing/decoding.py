@@ -55,7 +55,7 @@ def advance(
 def cached_decoding_is_the_full_pass(setting: Setting, ends: tuple[int, ...]) -> None:
     """In steps, or chunks, that end at these positions."""
     bias = setting.mask == "all" and setting.case.alone
-    bias = bias and setting.case.attend.capabilities.bias
+    bias = bias and setting.case.attention.capabilities.bias
     drawn = draw(setting, q_len=LENGTH, k_len=ROOM, bias=bias)
     if setting.case.stateful:  # all queries are real
         drawn = replace(drawn, mask=drawn.mask and Lengths(None, drawn.mask.k_lengths_B))
@@ -130,6 +130,6 @@ def a_cache_may_grow(setting: Setting) -> None:
 
 @law
 def a_cache_has_the_batch_first(case: Case) -> None:
-    cache = start(draw(Setting(case, case.places[-1], "all"), q_len=LENGTH), 11)
+    cache = start(draw(Setting(case, case.slots[-1], "all"), q_len=LENGTH), 11)
     found = {leaf.shape[:1] for leaf in jax.tree.leaves(cache)}
     expect(found == {(11,)}, f"leaves of a cache for 11 rows begin with {sorted(found)}")

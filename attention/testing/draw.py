@@ -114,13 +114,13 @@ def draw(
     Where nothing will be run, ``abstract`` gives the variables' shapes alone: of an attention made
     for long sequences they may be large.
     """
-    case, place, kind = setting
-    random = np.random.default_rng(zlib.crc32(f"{place} {kind} {seed}".encode()))
+    case, slot, kind = setting
+    random = np.random.default_rng(zlib.crc32(f"{slot} {kind} {seed}".encode()))
     sizes = sizes or case.sizes[0]
     q_len = q_len or case.lengths[0]
-    k_len = (k_len or q_len) if place == "cross" else q_len
+    k_len = (k_len or q_len) if slot == "cross" else q_len
     heads = sizes.heads * case.groups
-    shape = Shape(batch, heads, q_len, k_len, one=place != "cross")
+    shape = Shape(batch, heads, q_len, k_len, one=slot != "cross")
 
     def normal(*axes: int) -> jax.Array:
         return jax.device_put(random.normal(size=axes).astype(jnp.dtype(dtype)))
@@ -140,7 +140,7 @@ def draw(
         shape=shape,
         variables=variables,
         inputs=inputs,
-        mask=make_mask(kind, place, random, shape),
+        mask=make_mask(kind, slot, random, shape),
         bias=drawn_bias,
     )
 

@@ -29,7 +29,7 @@ def equal_weights(case: Case, rng: Any) -> np.ndarray:
 @law
 def without_an_rng_nothing_is_dropped(setting: Setting) -> None:
     case, drawn = setting.case, draw(setting)
-    never = replace(case, attend=replace(case.attend, dropout_rate=0.0))
+    never = replace(case, attention=replace(case.attention, dropout_rate=0.0))
     plain = drawn.out()
     assert_close(drawn.out(case=never), plain, 1e-6, "outputs with and without a dropout_rate")
     one, again, other = (np.asarray(drawn.out(jax.random.key(seed))) for seed in (0, 0, 1))
@@ -40,7 +40,7 @@ def without_an_rng_nothing_is_dropped(setting: Setting) -> None:
 
 @law
 def weights_are_dropped_or_scaled(case: Case) -> None:
-    rate = case.attend.dropout_rate
+    rate = case.attention.dropout_rate
     weights, plain = (equal_weights(case, rng) for rng in (jax.random.key(0), None))
     scaled = np.abs(weights - plain / (1 - rate)) < 1e-6
     expect((weights == 0) | scaled, f"some are neither zero nor 1/(1 - {rate}) times as large")

@@ -32,7 +32,7 @@ TRACED = 1024, 16384
 @law
 def is_a_frozen_value(case: Case) -> None:
     """A dataclass that is equal, and has the same hash, where all fields are."""
-    attention = case.attend
+    attention = case.attention
     expect(is_dataclass(attention), "it is no dataclass")
     expect(hash(attention) == hash(replace(attention)), "two that are equal differ in their hash")
     expect(attention == replace(attention), "two with equal fields differ")
@@ -43,7 +43,7 @@ def is_a_frozen_value(case: Case) -> None:
 @law
 def every_parameter_names_its_axes(case: Case) -> None:
     """What ``init`` makes are ``WithAxes`` with a name, or None, for each axis."""
-    made = case.attend.init(jax.random.key(0), case.sizes[0])
+    made = case.attention.init(jax.random.key(0), case.sizes[0])
     for leaf in jax.tree.leaves(made, is_leaf=lambda leaf: isinstance(leaf, WithAxes)):
         expect(isinstance(leaf, WithAxes), f"init made a {type(leaf).__name__}, not WithAxes")
         expect(len(leaf.axes) == leaf.value.ndim, f"{leaf.axes} for shape {leaf.value.shape}")
@@ -71,7 +71,7 @@ def equal_to_the_reference(
 def gradients_equal_differences(setting: Setting) -> None:
     """Along one line through all that is differentiated, with a random weighing, in float64."""
     with jax.enable_x64(True):
-        bias = setting.case.alone and setting.case.attend.capabilities.bias
+        bias = setting.case.alone and setting.case.attention.capabilities.bias
         drawn = draw(setting, batch=1, q_len=4, k_len=3, dtype="float64", bias=bias)
 
         # Of ALiBi's slopes there is no gradient, and T5's table is of float32: see test_biases.py.
@@ -105,7 +105,7 @@ def gradients_equal_differences(setting: Setting) -> None:
 
 @functools.cache
 def matrix_of(case: Case) -> Callable:
-    return jax.jit(functools.partial(effective_matrix, case.attend))
+    return jax.jit(functools.partial(effective_matrix, case.attention))
 
 
 def weights_of(drawn: Drawn) -> np.ndarray:
@@ -166,7 +166,7 @@ def a_bias_counts(setting: Setting) -> None:
 def assert_the_past_stays(setting: Setting, dtype: str = "float32") -> None:
     """Replaces inputs after each i by others, large ones too; outputs up to i are the same."""
     drawn, later = (draw(setting, seed, dtype=dtype) for seed in (0, 1))
-    exact = setting.case.attend.capabilities.causal == "exact"
+    exact = setting.case.attention.capabilities.causal == "exact"
     plain, changed = np.asarray(drawn.out()), False
     for i in range(drawn.shape.q_len - 1):
         inputs = dict(drawn.inputs)
@@ -323,7 +323,7 @@ def grown(setting: Setting, length: int) -> Setting:
     case = setting.case
     if case.grown is None:
         return setting
-    return setting._replace(case=replace(case, attend=case.grown(length)))
+    return setting._replace(case=replace(case, attention=case.grown(length)))
 
 
 def costs(measure: Callable, setting: Setting, part: str, lengths: tuple[int, ...]) -> list[int]:

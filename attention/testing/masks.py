@@ -1,4 +1,4 @@
-"""The masks that the laws draw, by kind and place."""
+"""The masks that the laws draw, by kind and slot."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ MAKERS = {
 }
 
 
-def make_mask(kind: str, place: str, random: np.random.Generator, shape: Shape) -> Mask | None:
+def make_mask(kind: str, slot: str, random: np.random.Generator, shape: Shape) -> Mask | None:
     """A mask of a kind; in a decoder also causal."""
     mask = MAKERS[kind](random, shape)
-    if place != "decoder":
+    if slot != "decoder":
         return mask
     return Causal() if mask is None else Causal() & mask
 
@@ -104,27 +104,27 @@ def see_of(mask: Any, shape: Shape) -> np.ndarray:
 
 
 class Setting(NamedTuple):
-    """A case in one of its places under one kind of mask."""
+    """A case in one of its slots under one kind of mask."""
 
     case: Case
-    place: str
+    slot: str
     mask: str
 
     def __str__(self) -> str:
-        return f"{self.case}-{self.place}-{self.mask}"
+        return f"{self.case}-{self.slot}-{self.mask}"
 
 
 def settings_of(case: Case, kinds: tuple[str, ...] = tuple(MAKERS)) -> list[Setting]:
-    """A case in each of its places under each kind of mask that it takes."""
+    """A case in each of its slots under each kind of mask that it takes."""
     return [
-        Setting(case, place, kind)
-        for place in case.places
+        Setting(case, slot, kind)
+        for slot in case.slots
         for kind in case.masks
-        if kind in kinds and not (place == "cross" and kind == "window")
+        if kind in kinds and not (slot == "cross" and kind == "window")
     ]
 
 
 def somewhere(case: Case) -> Setting:
-    """The case in one of its places, a decoder where it may be, with padding at the end."""
-    place = "decoder" if "decoder" in case.places else case.places[0]
-    return Setting(case, place, case.padded)
+    """The case in one of its slots, a decoder where it may be, with padding at the end."""
+    slot = "decoder" if "decoder" in case.slots else case.slots[0]
+    return Setting(case, slot, case.padded)

@@ -68,7 +68,7 @@ def what_is_not_declared_is_refused(case: Case, request: Callable) -> None:
     try:
         request(case)
     except NotImplementedError as error:
-        fits = re.fullmatch(rf"{type(case.attend).__name__} .*; use \S+.*", str(error))
+        fits = re.fullmatch(rf"{type(case.attention).__name__} .*; use \S+.*", str(error))
         expect(fits, f"the error does not name the class and a remedy: {error}")
         return
     raise AssertionError("it raises no NotImplementedError")

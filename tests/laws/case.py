@@ -24,9 +24,9 @@ class Case(testing.Case):
     """As ``attention.testing.Case``, with a layer.
 
     Attributes:
-      module: makes the layer in which it is tested, given heads, attend, features and dtype; None
-        tests the attention alone (law 5 puts it into a MultiHead all the same). For mixers, which
-        are tested in layers only, see ``mixing``. The reference is then called as
+      module: makes the layer in which it is tested, given heads, attention, features and dtype;
+        None tests the attention alone (law 5 puts it into a MultiHead all the same). For mixers,
+        which are tested in layers only, see ``mixing``. The reference is then called as
         ``reference(params, x, memory, see)``.
     """
 
@@ -45,20 +45,20 @@ class Case(testing.Case):
     def layer(self, sizes, dtype):
         heads = sizes.heads * self.groups
         features = heads * sizes.size
-        return self.module(heads=heads, attention=self.attend, features=features, dtype=dtype)
+        return self.module(heads=heads, attention=self.attention, features=features, dtype=dtype)
 
     def init(self, sizes):
         if self.module is None:
             return super().init(sizes)
         x_BTM = jnp.zeros((1, self.lengths[0], sizes.model_size))
-        carried = self.attend.capabilities.decoding == "stateful"
+        carried = self.attention.capabilities.decoding == "stateful"
         init = self.layer(sizes, "float32").init
         variables = nn.meta.unbox(init(jax.random.key(0), x_BTM, x_BTM if carried else None))
         return {**variables, "params": variables.get("params", {})}
 
     def compiled_init(self, sizes):
         """Of all attentions that have no variables, a MultiHead has the same: made once."""
-        if self.module is MultiHead and self.attend.capabilities.projections == "apart":
+        if self.module is MultiHead and self.attention.capabilities.projections == "apart":
             alone = replace(self, module=None)
             if not jax.tree.leaves(jax.eval_shape(lambda: alone.init(sizes))):
                 return copy.deepcopy(projections(sizes, self.groups))

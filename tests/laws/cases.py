@@ -2,7 +2,7 @@
 
     Case("softmax-tiled", Softmax(kernel="tiled"), softmax_attention, temporary_bytes=1.0)
 
-is held to all that its ``capabilities`` declare, in every place that they allow.
+is held to all that its ``capabilities`` declare, in every slot that they allow.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ CASES = [
 
 ALONE = [case for case in CASES if case.module is None]
 IN_MULTI_HEAD = [case.in_multi_head() for case in CASES]
-DROPPING = [case for case in CASES if getattr(case.attend, "dropout_rate", 0.0) > 0.0]
+DROPPING = [case for case in CASES if getattr(case.attention, "dropout_rate", 0.0) > 0.0]
 
 
 def declaring(cases: list[Case] = CASES, **capabilities: Any) -> list[Case]:
@@ -120,6 +120,7 @@ def declaring(cases: list[Case] = CASES, **capabilities: Any) -> list[Case]:
         case
         for case in cases
         if all(
-            getattr(case.attend.capabilities, name) == value for name, value in capabilities.items()
+            getattr(case.attention.capabilities, name) == value
+            for name, value in capabilities.items()
         )
     ]

@@ -1,9 +1,9 @@
 """Which settings of the laws run when.
 
-Every law holds for every case in every place, under every mask and in every dtype that the case
+Every law holds for every case in every slot, under every mask and in every dtype that the case
 takes: that sweep is `long`. `make test` runs each law with each case in one setting, and those of
-`EVERY_PLACE` in one of each place. It is chosen by a hash, so that over the laws of a case all of
-its places, masks and dtypes have their turn. One case, the kernel in many tiles, is a quick test;
+`EVERY_SLOT` in one of each slot. It is chosen by a hash, so that over the laws of a case all of
+its slots, masks and dtypes have their turn. One case, the kernel in many tiles, is a quick test;
 the others are slow.
 """
 
@@ -17,7 +17,7 @@ from tests.laws.cases import CASES
 QUICK = ("softmax-small-tiles",)
 NAMES = sorted((case.name for case in CASES), key=len, reverse=True)
 EVERY_SETTING = ("test_what_is_not_declared_is_refused",)  # these compile nothing
-EVERY_PLACE = ("test_equal_to_the_paper",)
+EVERY_SLOT = ("test_equal_to_the_paper",)
 
 
 def case_of(item: pytest.Item) -> str | None:
@@ -31,8 +31,8 @@ def group_of(item: pytest.Item) -> str:
     """Settings of one case that stand for each other in a law have the same group."""
     if item.originalname in EVERY_SETTING:
         return item.callspec.id
-    if item.originalname in EVERY_PLACE:
-        return item.callspec.params["setting"].place
+    if item.originalname in EVERY_SLOT:
+        return item.callspec.params["setting"].slot
     return ""
 
 

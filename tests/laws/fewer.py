@@ -26,7 +26,7 @@ def linformer(sharing: str) -> Case:
 
 
 def compressed(kernel: int, stride: int, *, causal: bool) -> Case:
-    """One place at a time: of one token a mask does not tell whether it is causal."""
+    """One slot at a time: of one token a mask does not tell whether it is causal."""
     return Case(
         f"compressed-{kernel}-{stride}-{'causal' if causal else 'two-sided'}",
         Compressed(kernel, stride),
@@ -42,7 +42,7 @@ def compressed(kernel: int, stride: int, *, causal: bool) -> Case:
 
 
 def sinkhorn(name: str, *, causal: bool = False, cut: int = 0) -> Case:
-    """One place at a time, as above; blocks grow as the root of the length."""
+    """One slot at a time, as above; blocks grow as the root of the length."""
     attend = Sinkhorn(block=3, length=24, iterations=5, cut=cut)
     return Case(
         f"sinkhorn-{name}",

@@ -21,7 +21,7 @@ def drawn(case):
         name=f"{case.name}-edges",
         masks=("edges",),
         padded="edges",
-        loops=case.attend.self_loops,
+        loops=case.attention.self_loops,
         multiply_adds=1.0,
         temporary_bytes=1.0,
     )

@@ -12,7 +12,7 @@ from tests.laws.case import Case
 
 
 def settings_of(cases: list[Case], kinds: tuple[str, ...] = tuple(MAKERS)) -> list[Any]:
-    """Every case in each of its places under each kind of mask that it takes."""
+    """Every case in each of its slots under each kind of mask that it takes."""
     return [
         pytest.param(setting, id=str(setting))
         for case in cases
@@ -20,10 +20,10 @@ def settings_of(cases: list[Case], kinds: tuple[str, ...] = tuple(MAKERS)) -> li
     ]
 
 
-def places_of(cases: list[Case]) -> list[Any]:
-    """Every case in each of its places, under the freest mask that it takes."""
+def slots_of(cases: list[Case]) -> list[Any]:
+    """Every case in each of its slots, under the freest mask that it takes."""
     return [
-        pytest.param(Setting(case, place, case.masks[-1]), id=f"{case}-{place}")
+        pytest.param(Setting(case, slot, case.masks[-1]), id=f"{case}-{slot}")
         for case in cases
-        for place in case.places
+        for slot in case.slots
     ]

@@ -23,10 +23,10 @@ MESHES = {
 
 
 def drawn_of(case, kind=None):
-    place = "decoder" if "decoder" in case.places else case.places[0]
+    slot = "decoder" if "decoder" in case.slots else case.slots[0]
     model_size = SIZES.heads * case.groups * SIZES.size
     sizes = SIZES if case.module is None else Sizes(2, 4, 4, model_size)
-    return draw(Setting(case, place, kind or case.padded), sizes=sizes, batch=BATCH)
+    return draw(Setting(case, slot, kind or case.padded), sizes=sizes, batch=BATCH)
 
 
 def split(drawn, mesh):

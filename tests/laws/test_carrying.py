@@ -12,7 +12,7 @@ from attention.testing.law import assert_close
 from attention.testing.masks import Setting
 from attention.variants import Additive, Linear, Softmax
 from tests.laws.cases import ALONE, CASES, declaring
-from tests.laws.settings import places_of, settings_of
+from tests.laws.settings import settings_of, slots_of
 
 TOLERANCE = 1e-5
 CARRYING = declaring(CASES, decoding="stateful")
@@ -24,19 +24,19 @@ def test_step_by_step_is_all_at_once(setting, ends):
     decoding.cached_decoding_is_the_full_pass(setting, ends)
 
 
-@pytest.mark.parametrize("setting", places_of(CARRYING))
+@pytest.mark.parametrize("setting", slots_of(CARRYING))
 def test_what_was_asked_before_matters(setting):
     decoding.a_query_depends_on_those_before(setting)
 
 
-@pytest.mark.parametrize("setting", places_of(CARRYING))
+@pytest.mark.parametrize("setting", slots_of(CARRYING))
 def test_a_carry_has_the_batch_first(setting):
     decoding.a_cache_has_the_batch_first(setting.case)
 
 
 LAYERS = [
     MultiHead(heads=3, attention=attend)
-    for attend in (*(case.attend for case in CARRYING), Softmax(), Additive())
+    for attend in (*(case.attention for case in CARRYING), Softmax(), Additive())
 ]
 
 
@@ -85,7 +85,7 @@ def test_beams_ask_one_memory_and_may_be_reordered(layer, points):
 SHARING = declaring(ALONE, cross=True, normalised=True)
 
 
-across = [p for p in settings_of(SHARING, ("lengths",)) if p.values[0].place == "cross"]
+across = [p for p in settings_of(SHARING, ("lengths",)) if p.values[0].slot == "cross"]
 
 
 @pytest.mark.parametrize("setting", across)
@@ -94,7 +94,7 @@ def test_weights_that_are_shares_are_none_below_zero_and_together_at_most_one(se
 
 
 def test_who_declares_shares():
-    names = {type(case.attend).__name__ for case in SHARING}
+    names = {type(case.attention).__name__ for case in SHARING}
     assert {"Softmax", "Additive", "Linear", "Location", "Monotonic"} <= names
     assert not names & {"ReLU", "RFA", "Linformer", "Compressed"}
     assert Linear().capabilities.normalised
@@ -102,7 +102,7 @@ def test_who_declares_shares():
 
 @pytest.mark.parametrize("case", CARRYING, ids=str)
 def test_within_one_sequence_it_is_refused(case):
-    layer, x_BTM = MultiHead(heads=3, attention=case.attend), jnp.ones((1, 4, 12))
+    layer, x_BTM = MultiHead(heads=3, attention=case.attention), jnp.ones((1, 4, 12))
     variables = layer.init(jax.random.key(0), x_BTM, x_BTM)
     with pytest.raises(NotImplementedError, match="cannot attend within one sequence.*; use Soft"):
         layer.apply(variables, x_BTM)
@@ -111,5 +111,5 @@ def test_within_one_sequence_it_is_refused(case):
 
 
 def test_they_stand_across_alone():
-    assert {case.places for case in CARRYING} == {("cross",)}
+    assert {case.slots for case in CARRYING} == {("cross",)}
     assert len({Setting(case, "cross", "all").case.name for case in CARRYING}) == len(CARRYING)

@@ -10,7 +10,7 @@ from tests.laws.settings import settings_of
 def in_decoders(cases):
     """Without masks that hide the last token, which must be seen to matter."""
     settings = settings_of(cases, ("all", "window"))
-    return [setting for setting in settings if setting.values[0].place == "decoder"]
+    return [setting for setting in settings if setting.values[0].slot == "decoder"]
 
 
 @pytest.mark.parametrize("setting", in_decoders(declaring(CASES, causal="exact")))
@@ -24,7 +24,7 @@ def test_values_that_come_later_change_nothing(setting):
     laws.what_comes_later_changes_nothing(setting)
 
 
-EITHER = [c for c in declaring(CASES, causal="exact") if "encoder" in c.places]
+EITHER = [c for c in declaring(CASES, causal="exact") if "encoder" in c.slots]
 
 
 @pytest.mark.parametrize("case", EITHER, ids=str)

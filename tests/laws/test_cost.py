@@ -18,11 +18,11 @@ PARTS = ["forward", "gradient"]
 
 
 def once(settings):
-    """Each case in one place, a decoder where it may be: compiling long programs takes time."""
+    """Each case in one slot, a decoder where it may be: compiling long programs takes time."""
     last = {
         param.values[0].case.name: param
         for param in settings
-        if param.values[0].place != "cross" or param.values[0].case.places == ("cross",)
+        if param.values[0].slot != "cross" or param.values[0].case.slots == ("cross",)
     }
     return list(last.values())
 

@@ -10,7 +10,7 @@ CACHED = declaring(CASES, decoding="cached")
 
 
 def decoders(kinds):
-    return [p for p in settings_of(CACHED, kinds) if p.values[0].place == "decoder"]
+    return [p for p in settings_of(CACHED, kinds) if p.values[0].slot == "decoder"]
 
 
 @pytest.mark.parametrize("setting", decoders(("all", "lengths", "window")))

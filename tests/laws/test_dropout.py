@@ -16,12 +16,12 @@ from attention.lab.training.step import create_state, make_train_step
 from attention.testing import dropout
 from attention.variants import Softmax
 from tests.laws.cases import DROPPING
-from tests.laws.settings import places_of
+from tests.laws.settings import slots_of
 
 ALONE = [case for case in DROPPING if case.module is None]
 
 
-@pytest.mark.parametrize("setting", places_of(DROPPING))
+@pytest.mark.parametrize("setting", slots_of(DROPPING))
 def test_without_an_rng_nothing_is_dropped(setting):
     dropout.without_an_rng_nothing_is_dropped(setting)
 

@@ -36,7 +36,7 @@ def test_factorisations_are_found_in_loops():
 def test_no_batch_is_factored(case):
     sizes = case.sizes[0]
     traced = [jax.make_jaxpr(lambda: case.init(sizes))()]
-    drawn = draw(Setting(case, case.places[0], case.padded), abstract=True)
+    drawn = draw(Setting(case, case.slots[0], case.padded), abstract=True)
     traced.append(
         jax.make_jaxpr(lambda *own: case.apply(sizes, *own, drawn.mask, drawn.bias))(
             drawn.variables, drawn.inputs
@@ -46,14 +46,16 @@ def test_no_batch_is_factored(case):
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in ALONE if type(case.attend)._gather is not Attention._gather], ids=str
+    "case",
+    [case for case in ALONE if type(case.attention)._gather is not Attention._gather],
+    ids=str,
 )
 def test_none_where_weights_are_shown(case):
-    drawn = draw(Setting(case, case.places[0], case.padded), abstract=True)
+    drawn = draw(Setting(case, case.slots[0], case.padded), abstract=True)
 
     def gather(own, inputs):
         x_BTM = inputs.get("x")
-        return case.attend.gather(
+        return case.attention.gather(
             own["params"], own["state"], *qkv(inputs), drawn.mask, x_BTM=x_BTM
         )
 

@@ -56,8 +56,8 @@ class Mutant:
     law: Callable[[], None]
 
 
-def equation(case: Case = CASE, place: str = "encoder", mask: str = "all") -> Callable[[], None]:
-    return lambda: test_equation.test_every_size_of_head(Setting(case, place, mask), "float32")
+def equation(case: Case = CASE, slot: str = "encoder", mask: str = "all") -> Callable[[], None]:
+    return lambda: test_equation.test_every_size_of_head(Setting(case, slot, mask), "float32")
 
 
 def padding(name: str, mask: str) -> Callable[[], None]:
@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant("a mask one key further", "attention.masks.Mask.tile", one_further,
            equation(mask="window")),
     Mutant("the mask on the wrong axis", "attention.masks.Mask.tile", transposed,
-           equation(place="decoder")),
+           equation(slot="decoder")),
     Mutant("heads joined without a transpose", M + "tiled.tiled.unflatten_heads", without_transpose,
            equation()),
     Mutant("a finite sentinel", M + "tiled.tiled.tile_scores", finite_sentinel,

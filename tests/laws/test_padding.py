@@ -11,7 +11,7 @@ from tests.laws.settings import settings_of
 
 # Within a MultiHead, which zeroes padding wherever it stands, gaps are tried with softmax alone.
 WITHIN = [
-    case if case.attend == Softmax() else replace(case, masks=(case.padded,))
+    case if case.attention == Softmax() else replace(case, masks=(case.padded,))
     for case in IN_MULTI_HEAD
     if case not in CASES
 ]

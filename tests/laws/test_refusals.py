@@ -47,7 +47,7 @@ def undeclared(cases):
         pytest.param(case, request_, id=f"{case}-{request_.__name__}")
         for case in cases
         for request_, can in refusals.REQUESTS.items()
-        if not can(case.attend.capabilities)
+        if not can(case.attention.capabilities)
     ]
 
 
@@ -76,17 +76,17 @@ def test_a_multi_head_refuses_for_a_silent_attention(request_):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_declared_is_not_refused(case):
     for request_, can in refusals.REQUESTS.items():
-        if can(case.attend.capabilities) and (case.alone or request_ is not refusals.bias):
+        if can(case.attention.capabilities) and (case.alone or request_ is not refusals.bias):
             refusals.what_is_declared_is_not_refused(case, request_)
 
 
 def test_a_case_stands_where_its_abilities_allow():
-    assert FAKE.places == ("encoder",)
+    assert FAKE.slots == ("encoder",)
     assert SILENT.in_multi_head().module is MultiHead
-    assert {place for case in CASES for place in case.places} == {"encoder", "decoder", "cross"}
+    assert {slot for case in CASES for slot in case.slots} == {"encoder", "decoder", "cross"}
     for case in CASES:
-        assert dataclasses.is_dataclass(case.attend)
-        assert hash(case.attend) == hash(dataclasses.replace(case.attend))
+        assert dataclasses.is_dataclass(case.attention)
+        assert hash(case.attention) == hash(dataclasses.replace(case.attention))
         q, k, v = qkv(draw(Setting(case, "encoder", "all")).inputs | _missing(case))
         assert q.shape[1] == k.shape[1] == v.shape[1]
 

@@ -28,7 +28,7 @@ def test_jit_changes_nothing(case):
 
 
 def family(case):
-    return type(case.attend).__module__.rpartition(".")[0]
+    return type(case.attention).__module__.rpartition(".")[0]
 
 
 FIRST = [one for one in CASES if one == next(case for case in CASES if family(case) == family(one))]
