@@ -4,8 +4,6 @@ Each kind is also a built-in error, so that ``except ValueError`` catches what i
 command line prints a ``UserError`` and exits with 2; any other exception is a fault of ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Where a token stands: sinusoids that are added, rotations that queries and keys undergo."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

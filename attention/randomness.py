@@ -5,8 +5,6 @@ into that arithmetic, and the bits are never in memory. Good for dropping entrie
 that must resist an adversary.
 """
 
-from __future__ import annotations
-
 import math
 
 import jax

@@ -9,8 +9,6 @@ Arrays carry their axes in their name, as in ``q_BQHD``:
     P pairs of a query and a key, as the edges of a graph
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How a cost grows with the length."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Who weighs how much for whom, of any Attention or TokenMixer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

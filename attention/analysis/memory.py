@@ -1,7 +1,5 @@
 """Temporary memory of a function, as the compiler plans it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

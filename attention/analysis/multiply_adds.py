@@ -4,8 +4,6 @@ XLA's own ``cost_analysis()`` counts the body of a loop once, and so calls tiled
 linear in its length.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from typing import Any

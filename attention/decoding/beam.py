@@ -1,7 +1,5 @@
 """Beam search with the length penalty of GNMT (Wu et al. 2016, "Google's Neural MT System")."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Greedy decoding, and the loop that any choice of one next token for each row runs in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Lists of the best sequences of every row: chosen, merged and put in order."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax

@@ -8,8 +8,6 @@
 Array([[5, 6, 0]], dtype=int32)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

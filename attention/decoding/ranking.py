@@ -1,7 +1,5 @@
 """The largest of many scores, and the normaliser of a softmax, exact and quick on CPUs."""
 
-from __future__ import annotations
-
 import math
 
 import jax

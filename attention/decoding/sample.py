@@ -1,7 +1,5 @@
 """Sampling: temperature, top-k (Fan et al. 2018) and top-p, the nucleus (Holtzman et al. 2020)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

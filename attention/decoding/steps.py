@@ -1,7 +1,5 @@
 """The step function that every search takes, and the checks on it and on the sizes around it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -8,8 +8,6 @@
 (1, 4, 2, 8)
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

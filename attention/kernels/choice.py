@@ -1,7 +1,5 @@
 """Which kernel serves a request. All give the same result but for rounding."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

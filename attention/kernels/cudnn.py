@@ -1,7 +1,5 @@
 """cuDNN's fused attention, through ``jax.nn.dot_product_attention``, for what it can express."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

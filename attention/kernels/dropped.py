@@ -4,8 +4,6 @@ So every kernel, with any tiles and on any number of devices, drops the same wei
 backward pass repeats the choice instead of storing it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any

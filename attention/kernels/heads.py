@@ -1,7 +1,5 @@
 """Masks that differ by head: the heads that share a mask are computed together."""
 
-from __future__ import annotations
-
 import functools
 import operator
 from collections.abc import Callable

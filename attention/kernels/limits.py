@@ -1,7 +1,5 @@
 """How large the parts of a computation may be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import jax

@@ -1,7 +1,5 @@
 """A request to compute attention, in the terms by which a kernel is chosen."""
 
-from __future__ import annotations
-
 import functools
 import operator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every array of a mask, a bias or a dropout that went through ``pad_extras`` has 
 (B or 1), and the heads second (H or 1) if it has four axes: so one rule selects those of a row.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import jax

@@ -5,8 +5,6 @@ device loops over its share. Batch is split over the axis "data", heads over the
 far as the mesh in force (``jax.set_mesh``) has them and they divide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

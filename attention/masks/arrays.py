@@ -1,7 +1,5 @@
 """Arrays of masks: checks, and lookup by position."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any

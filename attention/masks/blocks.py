@@ -1,7 +1,5 @@
 """Blocks of positions: those nearby, random ones, and the last of each sequence."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import Any

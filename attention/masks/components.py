@@ -5,8 +5,6 @@ and keys the same pairs are blocks: attention is then computed component by comp
 own order, and the outputs are combined by their log-sum-exps.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

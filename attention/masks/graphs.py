@@ -1,7 +1,5 @@
 """A mask from the edges of a graph."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A mask for each head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Padding and packing: masks that hold an array for each batch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Patterns over positions alone: values, with no array in them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import jax

@@ -1,7 +1,5 @@
 """Patterns with a period: every so many positions, blocks of them, rows of an image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import jax

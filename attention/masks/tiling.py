@@ -1,7 +1,5 @@
 """Scores split into tiles, and whether a tile is hidden or visible before any array is known."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

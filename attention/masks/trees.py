@@ -1,7 +1,5 @@
 """How masks become pytrees, and positions arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """The encoder of the Transformer (Vaswani et al. 2017, section 3.1), which also stands alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

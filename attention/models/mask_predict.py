@@ -3,8 +3,6 @@
 Ghazvininejad et al. 2019, "Mask-Predict: Parallel Decoding of Conditional Masked Language Models".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import flax.linen as nn

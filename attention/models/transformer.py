@@ -1,7 +1,5 @@
 """The encoder-decoder Transformer (Vaswani et al. 2017, "Attention Is All You Need")."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Copying from the source: See et al. 2017, "Get To The Point", section 2.2."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

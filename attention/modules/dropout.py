@@ -1,7 +1,5 @@
 """Dropout that is on when, and only when, a "dropout" rng is given (Srivastava et al. 2014)."""
 
-from __future__ import annotations
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp

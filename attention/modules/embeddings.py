@@ -1,7 +1,5 @@
 """Token embeddings, which also make the logits where tied, and added positions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

@@ -4,8 +4,6 @@ Each module here takes the encoder's states (its embedded input, then the output
 one memory for each layer of the decoder, or to one for all of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import flax.linen as nn

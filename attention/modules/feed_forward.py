@@ -1,7 +1,5 @@
 """Position-wise feed-forward layers, values to choose from: plain or gated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

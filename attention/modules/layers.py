@@ -1,7 +1,5 @@
 """Layers of encoders and decoders, and the hyperparameters that their stacks share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """A layer around any TokenMixer, with the methods that ``MultiHead`` has for self-attention."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

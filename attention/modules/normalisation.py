@@ -1,7 +1,5 @@
 """Batch normalisation (Ioffe & Szegedy 2015) of sequences with padding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

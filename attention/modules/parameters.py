@@ -1,7 +1,5 @@
 """Trained parameters of modules, with the logical names of their axes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 Each is a module that, called, gives the bias; one serves all layers of a stack, as in T5.
 """
 
-from __future__ import annotations
-
 import flax.linen as nn
 import jax
 

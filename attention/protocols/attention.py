@@ -1,7 +1,5 @@
 """The base of attentions: ways for queries to gather values."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any, final
 

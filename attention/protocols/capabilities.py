@@ -1,7 +1,5 @@
 """What a variant can do, what a slot demands of it, and the one place where they are compared."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The base of token mixers: ways for positions to mix without queries and keys."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any, NamedTuple, final
 

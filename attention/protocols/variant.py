@@ -1,7 +1,5 @@
 """The base of all variants, attentions and token mixers alike."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass

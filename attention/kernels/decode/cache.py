@@ -4,8 +4,6 @@ The keys of a head are contiguous, so that no step of a search copies them; ever
 first. Masks and biases take absolute positions; each row is at its ``index_B``.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

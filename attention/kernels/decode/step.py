@@ -3,8 +3,6 @@
 Vaswani et al. 2017, "Attention Is All You Need", equation 1.
 """
 
-from __future__ import annotations
-
 import math
 
 import jax

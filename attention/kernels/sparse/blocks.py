@@ -1,7 +1,5 @@
 """Blocks of the sparse kernel: slices of arrays, and slices put back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

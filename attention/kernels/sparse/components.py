@@ -1,7 +1,5 @@
 """A component of a mask as the sparse kernel computes it: its blocks, and what changes scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Arrays permuted into the order of a mask's component and back, by gathers alone."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How the sparse kernel computes a component of a mask: blocks of queries with all their keys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ log-sum-exps. The backward pass recomputes the weights from the combined log-sum
 2022, "FlashAttention"), and adds to the slices that the forward pass read; nothing is scattered.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 This module imports Pallas for TPUs.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ Hidden blocks are never computed. Masks may differ by head. Padding becomes segm
 padded to whole blocks.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,5 @@
 """The plan of the tiled kernel: sides of tiles, rows at a time, and which tiles to compute."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ softmax"); the backward pass recomputes the weights from the saved log-sum-exp (
 "FlashAttention", algorithms 1 and 4). Each is one scan over the tiles that the mask does not hide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A tile of scores, and the loops over tiles and over groups of rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """From a config to an Experiment: past this door nobody reads a config."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

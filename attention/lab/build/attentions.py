@@ -1,7 +1,5 @@
 """The attentions of a config, by name or by the import path of one outside this package."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

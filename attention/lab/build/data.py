@@ -1,7 +1,5 @@
 """Where the sentence pairs of a config come from, and how they become batches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

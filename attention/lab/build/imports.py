@@ -4,8 +4,6 @@ Importing one runs a program. A config that somebody typed chose it; the config 
 a stranger's, so that its import paths must be allowed by name.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import os

@@ -1,7 +1,5 @@
 """The Transformer of a config, with its three attentions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace

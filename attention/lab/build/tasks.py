@@ -1,7 +1,5 @@
 """The task of a config, how its translations are searched for, and training toward their score."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any

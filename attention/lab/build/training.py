@@ -1,7 +1,5 @@
 """How a config's model is trained: optimiser, schedule, noise, loop and checkpoints."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The commands of the command line, and the flags that each takes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Distillation (Kim & Rush 2016): a corpus whose targets are a trained run's translations."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time

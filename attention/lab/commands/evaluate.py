@@ -1,7 +1,5 @@
 """Scores a trained run on a split."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

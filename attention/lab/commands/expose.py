@@ -1,7 +1,5 @@
 """A report of exposure bias: loss and accuracy by position, after gold and after own words."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pictures of what a trained Transformer attends to while it translates one sentence."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

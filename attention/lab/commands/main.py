@@ -5,8 +5,6 @@ the user; 128 + N after signal N. Each of these is one line on stderr. The trace
 no mistake of the user is appended to ``errors.log`` in the workdir.
 """
 
-from __future__ import annotations
-
 import datetime
 import logging
 import os

@@ -4,8 +4,6 @@ Sennrich et al. 2016, "Improving Neural Machine Translation Models with Monoling
 Caswell et al. 2019, "Tagged Back-Translation".
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

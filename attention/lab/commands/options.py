@@ -1,7 +1,5 @@
 """Lists every key of a config: its flag, its value, what it means and what is allowed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

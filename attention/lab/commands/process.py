@@ -1,7 +1,5 @@
 """How a process uses its host; the command line says so before anything is compiled."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

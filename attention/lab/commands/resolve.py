@@ -1,7 +1,5 @@
 """From ``--config=FILE.py:argument --config.key=value ...`` to the plain config that it means."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re

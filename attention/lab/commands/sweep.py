@@ -1,7 +1,5 @@
 """From an experiment's ``sweep()`` to the sweep that ``launch.py sweep`` runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from attention.errors import ConfigError

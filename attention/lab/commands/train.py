@@ -1,7 +1,5 @@
 """Trains a run, or goes on with it."""
 
-from __future__ import annotations
-
 from attention.lab.commands.arguments import Call
 from attention.lab.commands.evaluate import print_report
 from attention.lab.commands.resolve import default_workdir, resolve

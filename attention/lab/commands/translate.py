@@ -1,7 +1,5 @@
 """Translates a stream of lines with a trained run, each as soon as it has arrived."""
 
-from __future__ import annotations
-
 import math
 import sys
 import warnings

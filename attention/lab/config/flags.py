@@ -1,7 +1,5 @@
 """The value of a config key from the text of a flag, and the text from the value."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """One config key: default, type, range and a line of help; and what a value of it must be."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ The defaults, the checks and the documentation of configs all derive from this o
 is a nested dict of plain values; the three attentions are ``{"name": ..., parameter: value}``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping

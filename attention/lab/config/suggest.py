@@ -1,7 +1,5 @@
 """The name that was meant: words for errors."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Evaluates a translation task on one split: loss given gold, and scores of what is decoded."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

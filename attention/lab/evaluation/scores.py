@@ -1,7 +1,5 @@
 """BLEU (Papineni et al. 2002) and chrF++ (Popović 2017) of a corpus, by sacreBLEU (Post 2018)."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Fonts for the labels of pictures: Chinese on a bare machine, elsewhere any script that it has."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import pathlib

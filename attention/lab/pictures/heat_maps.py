@@ -1,7 +1,5 @@
 """The drawing behind `plots.attention_map`: panels of weights with tokens along their edges."""
 
-from __future__ import annotations
-
 import math
 import unicodedata
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Figures are made without pyplot, so that nothing global is left behind and no di
 The path's suffix picks the format: .png, .svg or .pdf.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import pathlib

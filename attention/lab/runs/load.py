@@ -1,7 +1,5 @@
 """A trained run, opened again: to evaluate it, and for others to translate and look inside."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Sequence

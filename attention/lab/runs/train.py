@@ -1,7 +1,5 @@
 """Wires a task, the loop and the evaluation together: what ``launch.py`` calls."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What a run begins with that starts from another: its parameters, state and vocabulary."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from attention.errors import ConfigError, UserError

@@ -1,7 +1,5 @@
 """A run's directory: its config, its result, its lock, and whether a run may go on in it."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import itertools

@@ -1,7 +1,5 @@
 """Small files of a run: written whole or not at all, and JSON objects with words for damage."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

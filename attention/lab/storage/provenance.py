@@ -1,7 +1,5 @@
 """What a run was made with: one line of ``starts.jsonl`` for each start of its training."""
 
-from __future__ import annotations
-
 import datetime
 import importlib.metadata
 import json

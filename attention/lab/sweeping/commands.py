@@ -1,7 +1,5 @@
 """Runs a command in a process of its own, and says in a line what came of it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Runs jobs on Ray: one started on this machine, or a cluster that runs already."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

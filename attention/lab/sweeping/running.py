@@ -1,7 +1,5 @@
 """Runs what is missing of a sweep, one process a trial, and shows how far it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Runs jobs on SLURM, by submitit."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Trials that Optuna chooses by the scores of those before."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

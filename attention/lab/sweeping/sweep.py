@@ -1,7 +1,5 @@
 """A whole sweep: check every trial, run what is missing, rank, and let the winner meet the test."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

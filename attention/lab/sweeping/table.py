@@ -1,7 +1,5 @@
 """The table of a sweep: ranked by validation score, seeds grouped, failures with their reasons."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """One trial: its name, the command that runs it, and what its directory says came of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -4,8 +4,6 @@ A decoder that has read only gold in training meets its own mistakes when it tra
 al. 2016; Bengio et al. 2015, section 1).
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Translation without an order: a target is filled in, all its tokens at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Training toward the score: translations are drawn, judged, and the expected cost lowered."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

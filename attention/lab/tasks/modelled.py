@@ -1,7 +1,5 @@
 """What tasks share: the parameters of their model, and the text of tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ As in noisy parallel decoding (Gu et al. 2018, "Non-Autoregressive Neural Machin
 section 4.3): the candidates differ in length, and a teacher says which is the best.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import jax

@@ -1,7 +1,5 @@
 """Translation: a Transformer, its loss on gold or mixed targets, and its searches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

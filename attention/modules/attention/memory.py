@@ -1,7 +1,5 @@
 """The memory and the output of cross-attention, and its steps for several beams of a sentence."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Multi-head attention around any Attention (Vaswani et al. 2017, section 3.2.2)."""
 
-from __future__ import annotations
-
 import warnings
 from functools import partial
 from typing import Any

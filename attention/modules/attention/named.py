@@ -7,8 +7,6 @@ Local(left=16, right=64, dropout_rate=0.0, kernel='auto')
 Type checkers read named.pyi, which ``python -m tools.named_attentions`` makes of the same list.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from typing import Any

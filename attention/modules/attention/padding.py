@@ -1,7 +1,5 @@
 """Padding, zeroed before a layer's first product."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

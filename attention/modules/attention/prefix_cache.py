@@ -1,7 +1,5 @@
 """The inputs of earlier positions, kept for an attention that works out the prefix at each step."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

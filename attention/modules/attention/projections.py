@@ -1,7 +1,5 @@
 """From features to features, to heads and back, with flax's parameter names and shapes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import flax.linen as nn

@@ -1,7 +1,5 @@
 """The variables of an attention: trained parameters, and state that is not trained."""
 
-from __future__ import annotations
-
 import flax.linen as nn
 import jax
 

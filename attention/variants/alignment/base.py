@@ -3,8 +3,6 @@
 An alignment is how much of each key is gathered, α_BHK.
 """
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Callable
 from functools import partial

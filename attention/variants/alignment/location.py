@@ -3,8 +3,6 @@
 "Attention-Based Models for Speech Recognition".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -3,8 +3,6 @@
 "Online and Linear-Time Attention by Enforcing Monotonic Alignments".
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

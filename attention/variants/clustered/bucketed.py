@@ -4,8 +4,6 @@ In each round tokens are sorted by bucket, cut into chunks, and see those of the
 their own chunk and in the one before it (Kitaev et al. 2020, section 2, "LSH attention").
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import jax

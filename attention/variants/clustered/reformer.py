@@ -1,7 +1,5 @@
 """LSH attention: Kitaev et al. 2020, "Reformer: The Efficient Transformer"."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Roy et al. 2021, "Efficient Content-Based Sparse Attention with Routing Transformers"."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sparse Sinkhorn attention: Tay et al. 2020, "Sparse Sinkhorn Attention"."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Sinkhorn 1964, "A relationship between arbitrary positive matrices and doubly stochastic matrices".
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax import lax

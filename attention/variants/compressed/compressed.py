@@ -3,8 +3,6 @@
 "Generating Wikipedia by Summarizing Long Sequences".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Linformer: Wang et al. 2020, "Linformer: Self-Attention with Linear Complexity"."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

@@ -3,8 +3,6 @@
 "Neural Machine Translation by Jointly Learning to Align and Translate".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """The base of attentions that are softmax attention of queries and keys transformed first."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import jax

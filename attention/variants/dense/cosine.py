@@ -1,7 +1,5 @@
 """Attention by cosines: Henry et al. 2020, "Query-Key Normalization for Transformers"."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

@@ -3,8 +3,6 @@
 Lee et al. 2021, "Vision Transformer for Small-Size Datasets", section 3.2.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

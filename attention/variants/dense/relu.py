@@ -1,7 +1,5 @@
 """ReLU attention: Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -5,8 +5,6 @@ against all keys, and the backward pass makes the scores again, so that memory i
 all rows (a batch element and a head) together leave room for few queries, each has its turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

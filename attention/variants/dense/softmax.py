@@ -1,7 +1,5 @@
 """Scaled dot-product attention: Vaswani et al. 2017, "Attention Is All You Need"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -4,8 +4,6 @@ Every list has the batch first, B, or 1 where all of a batch have the same. What
 to the node after the last, of which a gather gives zero and a sum nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

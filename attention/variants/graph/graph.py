@@ -1,7 +1,5 @@
 """Graph attention: Veličković et al. 2018, "Graph Attention Networks"."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The base of attentions by kernelised products: a variant is the features of queries and keys."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 

@@ -3,8 +3,6 @@
 "Efficient Attention: Attention with Linear Complexities".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

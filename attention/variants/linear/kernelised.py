@@ -5,8 +5,6 @@ that a query sees. ``by_sums`` takes features as they are, ``by_logs`` the logar
 A cache is of constant size: sums over all keys so far, at least float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

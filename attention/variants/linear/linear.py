@@ -3,8 +3,6 @@
 "Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Performer: Choromanski et al. 2021, "Rethinking Attention with Performers"."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ a number that is not above zero, and no sum is made and then taken apart: nothin
 nothing later than t has any part in out_t.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 from jax import lax

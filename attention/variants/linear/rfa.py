@@ -1,7 +1,5 @@
 """Random feature attention: Peng et al. 2021, "Random Feature Attention"."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

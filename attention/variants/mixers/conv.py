@@ -4,8 +4,6 @@ Wu et al. 2019, "Pay Less Attention with Lightweight and Dynamic Convolutions"; 
 "Depthwise Separable Convolutions for Neural Machine Translation".
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """FNet: Lee-Thorp et al. 2021, "FNet: Mixing Tokens with Fourier Transforms"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """GRU: Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder"."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """LSTM: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory"; forget gates: Gers et al. 2000."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -4,8 +4,6 @@ Arrays have N directions (1 or 2),
 G gates and R features of the hidden state.
 """
 
-from __future__ import annotations
-
 import abc
 from typing import Any, ClassVar
 

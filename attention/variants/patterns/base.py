@@ -1,7 +1,5 @@
 """Softmax attention under a pattern: the base of attentions that are a mask and nothing else."""
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 

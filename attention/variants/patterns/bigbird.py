@@ -1,7 +1,5 @@
 """BigBird: Zaheer et al. 2020, "Big Bird: Transformers for Longer Sequences"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

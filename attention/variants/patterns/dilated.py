@@ -1,7 +1,5 @@
 """Dilated attention: a window with gaps, as in Beltagy et al. 2020, "Longformer", section 3.1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

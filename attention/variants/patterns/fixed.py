@@ -1,7 +1,5 @@
 """Fixed attention: Child et al. 2019, "Generating Long Sequences with Sparse Transformers"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 

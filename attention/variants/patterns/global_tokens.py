@@ -4,8 +4,6 @@ Ainslie et al. 2020, "ETC", and Beltagy et al. 2020, "Longformer", section 3.1: 
 tokens of the sequence itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Attention of images: the pixels of a neighbourhood, or of the same row and column."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

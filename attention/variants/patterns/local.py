@@ -3,8 +3,6 @@
 Povey et al. 2018, "A Time-Restricted Self-Attention Layer for ASR".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Longformer: Beltagy et al. 2020, "Longformer: The Long-Document Transformer"."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Softmax attention under any pattern that is a mask."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

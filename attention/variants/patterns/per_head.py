@@ -1,7 +1,5 @@
 """A pattern of its own for each head."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

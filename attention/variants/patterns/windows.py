@@ -1,7 +1,5 @@
 """Windows that may differ by head, with gaps that may too, for attentions that have such fields."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Protocol
 

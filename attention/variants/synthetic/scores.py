@@ -1,7 +1,5 @@
 """Scores that no pair of tokens makes, for ``Synthesizer``: parameters, and how they add up."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple, Protocol
 

@@ -1,7 +1,5 @@
 """Synthesizer: Tay et al. 2021, "Synthesizer: Rethinking Self-Attention for Transformer Models"."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
