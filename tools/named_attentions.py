@@ -6,6 +6,7 @@ python -m tools.named_attentions    writes attention/modules/attention/named.pyi
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 from attention.modules.attention import named
@@ -47,7 +48,9 @@ def _class(made: type) -> str:
 
 
 def _argument(parameter: inspect.Parameter) -> str:
-    annotation, default = parameter.annotation, parameter.default
+    annotation, default = inspect.formatannotation(parameter.annotation), parameter.default
+    annotation = re.sub(r"attention\.(?:\w+\.)*(?=[A-Z])", "", annotation)  # HEAD imports these
+    annotation = annotation.replace("Mask", "masks.Mask")
     if parameter.name == "name":  # Flax's own
         annotation = "str | None"
     if default is inspect.Parameter.empty:
