@@ -41,6 +41,7 @@ class Case:
       mixes: whether channels mix, so that the effective matrix holds norms of derivatives.
       sums_to_one: whether the weights of a row do.
       last_resort: whether a token sees itself only where it sees no other.
+      idle: whether an input may have no gradient, as where few tokens leave nothing to choose.
       grown: the attention for a length, where it is made for one: what costs are measured of.
       multiply_adds: the greatest exponent, in the length, that its multiply-adds may have.
       temporary_bytes: the same of temporary memory.
@@ -63,6 +64,7 @@ class Case:
     mixes: bool = False
     sums_to_one: bool = True
     last_resort: bool = False
+    idle: bool = False
     grown: Callable[[int], Any] | None = None
     multiply_adds: float = 2.0
     temporary_bytes: float = 2.0

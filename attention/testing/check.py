@@ -37,8 +37,8 @@ def check(
     cores. Slots (encoder, decoder, cross) and masks follow from its ``capabilities``.
 
     Args:
-      attention: the variant's value; a field ``dropout_rate`` is also tried at 0.3, and a fixed
-        length has to be 13 or more.
+      attention: the variant's value, with fields that matter for ten tokens (a block of 3, not of
+        64). A field ``dropout_rate`` is also tried at 0.3; a greatest length has to be 13 or more.
       reference: its equation in float64 NumPy, ``reference(q_BQHD, k_BKHD, v_BKHE, see=, bias=)``
         with ``see`` bool [B, H, Q, K] and ``bias`` [1, H, Q, K] or None. Where the variant has
         them, it also gets ``params=``, ``state=`` and ``x_BTM=``; that of a token mixer gets no
@@ -56,16 +56,21 @@ def check(
 
     Raises:
       AssertionError: with one line: the law, the setting, and the difference.
+      TypeError: it is no attention, but a class, say.
       ValueError: the declared length is too short.
 
         >>> from attention.variants import Additive
         >>> report = check(Additive())  # doctest: +SKIP
     """
+    if not isinstance(attention, Attention | TokenMixer):
+        raise TypeError(f"check: {attention!r} is no Attention or TokenMixer; give it a value")
     name, longest, can = type(attention).__name__, attention.longest, attention.capabilities
     if longest is not None and longest < _LEAST:
         raise ValueError(
             f"check: {name} is made for {longest} positions; make it for {_LEAST} or more"
         )
+    # Where values take two ways, ``_gather`` is one of its own.
+    linear = getattr(type(attention), "_gather", None) is Attention._gather
     if can.projections in ("one", "values"):
         sizes = tuple(replace(each, value_size=each.size) for each in sizes)
     case = Case(
@@ -76,9 +81,11 @@ def check(
         lengths=(7, 10),
         only=("encoder", "decoder", "cross") if _sees_later_tokens(attention) else ("decoder",),
         masks=(*_PADDING, "segments", "window", "any") if can.masks == "any" else _PADDING,
-        linear=isinstance(attention, Attention),
+        linear=linear,
         mixes=mixes_channels,
         sums_to_one=sums_to_one,
+        last_resort=True,
+        idle=True,
         multiply_adds=multiply_adds,
     )
     held: dict[str, int] = {}
@@ -91,7 +98,7 @@ def check(
             held[name] = held.get(name, 0) + len(given)
             reasons[name] = otherwise
     return [
-        f"{name}: in {count} settings" if count else f"{name}: not tried, since {reasons[name]}"
+        f"{name}: {count} setting{'s' * (count > 1)}" if count else f"{name}: {reasons[name]}"
         for name, count in held.items()
     ]
 
@@ -124,7 +131,7 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     yield refusals.what_is_not_declared_is_refused, refused, "it declares everything"
     everywhere = [(setting,) for setting in settings_of(case)]
     yield from _reference(case, seed, everywhere[:1], [])
-    grows = [] if can.fixed_length else everywhere[:1]
+    grows = [] if case.attention.longest else everywhere[:1]
     yield laws.multiply_adds_grow_as_declared, grows, "its length is fixed"
     yield from _dropout(case)
     decoder = under("all", "window", dtypes=("float32", "bfloat16"))
@@ -136,7 +143,7 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     nothing = under("any", dtypes=("float32", "bfloat16", "float16")) if alone else []
     yield padding.a_row_that_sees_nothing_is_zero, nothing, "it does not follow every mask"
     yield padding.all_is_zero_where_nobody_sees_anything, nothing, "it does not follow every mask"
-    yield laws.linear_in_the_values, slots if alone else [], "a token mixer has no values"
+    yield laws.linear_in_the_values, slots if case.linear else [], "not all comes of values"
     yield padding.what_stands_in_padding_changes_nothing, under("lengths", "gaps"), ""
     yield padding.more_padding_changes_nothing, under("lengths", "gaps"), ""
     yield padding.a_sequence_of_no_tokens_is_zero, under("lengths"), ""
@@ -176,8 +183,9 @@ def _dropout(case: Case) -> Iterator[tuple[Callable, list[tuple], str]]:
         drops = [(Setting(case, case.slots[0], "all"),)]
     yield dropout.without_an_rng_nothing_is_dropped, drops, why
     scored = "encoder" in case.slots and can.projections in ("apart", "shared")
-    weights = [(case,)] if drops and scored and not can.fixed_length and not case.mixes else []
-    why += ", or its weights cannot be made equal"
+    scored = scored and not (case.mixes or can.needs_x or case.attention.longest)
+    weights = [(case,)] if drops and scored else []
+    why += ", or its weights cannot be seen"
     yield dropout.weights_are_dropped_or_scaled, weights, why
     yield dropout.dropped_weights_differ, weights, why
     yield dropout.the_gradient_drops_what_the_forward_pass_dropped, weights, why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +16,12 @@ from attention.testing.masks import Setting
 LENGTH = 24
 
 
-def equal_weights(case: Case, rng: Any) -> np.ndarray:
-    """A_BHQK where all scores are equal: 0 where dropped, else one number."""
+def weights_of(case: Case, rng: jax.Array | None) -> np.ndarray:
+    """A_BHQK: the output where the values are the identity."""
     drawn = draw(Setting(case, "encoder", "all"), batch=3, q_len=LENGTH)
-    inputs = {name: jnp.zeros_like(x) for name, x in drawn.inputs.items()}
-    eye_BKHK = jnp.eye(LENGTH)[None, :, None].repeat(3, 0).repeat(drawn.sizes.heads, 2)
-    out_BQHE = drawn.out(rng, inputs=inputs | {"v": eye_BKHK})
-    return np.swapaxes(np.asarray(out_BQHE), 1, 2)
+    eye_BKHK = np.eye(LENGTH, dtype="float32")[None, :, None].repeat(3, 0)
+    eye_BKHK = eye_BKHK.repeat(drawn.sizes.heads, 2)
+    return np.swapaxes(drawn.out(rng, inputs=drawn.inputs | {"v": eye_BKHK}), 1, 2)
 
 
 @law
@@ -41,7 +39,7 @@ def without_an_rng_nothing_is_dropped(setting: Setting) -> None:
 @law
 def weights_are_dropped_or_scaled(case: Case) -> None:
     rate = case.attention.dropout_rate
-    weights, plain = (equal_weights(case, rng) for rng in (jax.random.key(0), None))
+    weights, plain = (weights_of(case, rng) for rng in (jax.random.key(0), None))
     scaled = np.abs(weights - plain / (1 - rate)) < 1e-6
     expect((weights == 0) | scaled, f"some are neither zero nor 1/(1 - {rate}) times as large")
     share = (weights == 0)[plain != 0].mean()
@@ -52,7 +50,7 @@ def weights_are_dropped_or_scaled(case: Case) -> None:
 @law
 def dropped_weights_differ(case: Case) -> None:
     """Across examples, heads and queries."""
-    weights, plain = (equal_weights(case, rng) for rng in (jax.random.key(0), None))
+    weights, plain = (weights_of(case, rng) for rng in (jax.random.key(0), None))
     kept_BHQK = weights != 0
     for axis, name in enumerate(("examples", "heads", "queries")):
         slices = np.moveaxis(kept_BHQK, axis, 0)

@@ -72,8 +72,8 @@ def assert_zero(x: Any, what: str) -> None:
     expect(not wrong.any(), f"{what} must be zero, and {wrong.sum()} of {x.size} numbers are not")
 
 
-def assert_finite(x: Any, what: str) -> None:
-    """Raises AssertionError where a number is NaN or infinite, or all are zero."""
+def assert_finite(x: Any, what: str, *, zero: bool = False) -> None:
+    """Raises AssertionError where a number is NaN or infinite, or all are zero that may not be."""
     x = numbers(x)
     expect(np.isfinite(x), f"{what} must be finite, and hold NaN or infinity")
-    expect(np.any(x), f"{what} are all zero")
+    expect(zero or np.any(x), f"{what} are all zero")

@@ -259,7 +259,7 @@ def transforms_change_nothing(case: Case, transform: Callable) -> None:
     for copy in np.asarray(copies):
         assert_close(copy, out, ROUNDING)
     for name, grad in grads.items():
-        assert_finite(grad, f"gradients by {name}")
+        assert_finite(grad, f"gradients by {name}", zero=case.idle)
         assert_close(our_grads[name], grad, ROUNDING, f"gradients by {name}")
 
 

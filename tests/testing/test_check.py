@@ -115,6 +115,11 @@ def test_a_cost_above_what_is_expected_is_found():
         check(attention, multiply_adds=1.0)
 
 
+def test_a_class_is_no_attention():
+    with pytest.raises(TypeError, match=r"check: <class .*Linear'> is no Attention or TokenMixer"):
+        check(variants.Linear)
+
+
 def test_a_fixed_length_may_be_too_short():
     with pytest.raises(ValueError, match="Linformer is made for 8 positions; make it for 13"):
         check(variants.Linformer(length=8, rank=2))
@@ -128,6 +133,11 @@ def test_a_fixed_length_may_be_too_short():
         (variants.Local(left=2, right=1), {"multiply_adds": 1.0}),
         (variants.Linformer(length=16, rank=5), {}),
         (variants.Linear(), {"multiply_adds": 1.0}),
+        (variants.ReLU(), {}),
+        (variants.Longformer(left=1, right=2, first=1), {}),
+        (variants.Reformer(buckets=4, chunk=3), {}),
+        (variants.Sinkhorn(block=3, length=24), {}),
+        (variants.BigBird(block=2), {}),
         (variants.Graph(), {}),
         (variants.Monotonic(), {}),
         (variants.Compressed(), {"mixes_channels": True}),
