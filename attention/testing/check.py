@@ -149,6 +149,9 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     yield padding.a_sequence_of_no_tokens_is_zero, under("lengths"), ""
     yield from _decoding(case)
     yield laws.weights_follow_the_mask, everywhere if alone else [], "a token mixer has none"
+    packed = [(case, slot) for slot in case.slots if slot != "cross" and can.segments]
+    why = "it does not declare that sequences may be packed"
+    yield laws.packed_sequences_get_what_each_gets_alone, packed, why
     shares = slots if can.normalised else []
     yield laws.weights_are_shares, shares, "it does not declare that weights are shares"
     yield laws.a_bias_counts, slots if can.bias else [], "it declares no bias"

@@ -14,6 +14,7 @@ import numpy as np
 from attention.analysis.growth import exponent
 from attention.analysis.matrices import effective_matrix
 from attention.analysis.multiply_adds import multiply_adds
+from attention.masks import Causal, Mask, Segments
 from attention.protocols import WithAxes
 from attention.shapes import Sizes
 from attention.testing.case import Case, Inputs, qkv
@@ -197,6 +198,17 @@ def without_a_causal_mask_the_future_is_seen(case: Case) -> None:
     except AssertionError:
         return
     raise AssertionError("no output depends on what comes later")
+
+
+@law
+def packed_sequences_get_what_each_gets_alone(case: Case, slot: str) -> None:
+    """Sequences of four and three tokens in one row, under ``Segments``."""
+    drawn = draw(Setting(case, slot, "all"), q_len=7)
+    segments: Mask = Segments(np.array([[1] * 4 + [2] * 3] * drawn.shape.batch))
+    packed = drawn.out(mask=Causal() & segments if slot == "decoder" else segments)
+    for part in (slice(0, 4), slice(4, None)):
+        inputs = {name: np.asarray(x)[:, part] for name, x in drawn.inputs.items()}
+        assert_close(packed[:, part], drawn.out(inputs=inputs), ROUNDING)
 
 
 @law
