@@ -11,7 +11,7 @@ import jax
 from attention.errors import UnsupportedError
 from attention.protocols import Attention, Needs, TokenMixer, require
 from attention.shapes import Sizes
-from attention.testing import decoding, dropout, laws, padding, refusals
+from attention.testing import cost, decoding, dropout, laws, padding, refusals, transforms
 from attention.testing.case import Case
 from attention.testing.masks import Setting, settings_of
 
@@ -122,7 +122,7 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
 
     yield laws.is_a_frozen_value, one, ""
     yield laws.every_parameter_names_its_axes, one, ""
-    yield laws.jit_changes_nothing, one, ""
+    yield transforms.jit_changes_nothing, one, ""
     refused = [
         (case, request)
         for request, declared in refusals.REQUESTS.items()
@@ -132,7 +132,7 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     everywhere = [(setting,) for setting in settings_of(case)]
     yield from _reference(case, seed, everywhere[:1], [])
     grows = [] if case.attention.longest else everywhere[:1]
-    yield laws.multiply_adds_grow_as_declared, grows, "its length is fixed"
+    yield cost.multiply_adds_grow_as_declared, grows, "its length is fixed"
     yield from _dropout(case)
     decoder = under("all", "window", dtypes=("float32", "bfloat16"))
     decoder = [each for each in decoder if each[0].slot == "decoder"]
@@ -157,8 +157,8 @@ def _laws(case: Case, seed: int) -> Iterator[tuple[Callable, list[tuple], str]]:
     yield laws.a_bias_counts, slots if can.bias else [], "it declares no bias"
     yield laws.gradients_equal_differences, slots, ""
     yield laws.gradients_of_a_zero_token_are_of_ordinary_size, one, ""
-    transforms = (laws.mapped, laws.recomputed, laws.scanned)
-    yield laws.transforms_change_nothing, [(case, each) for each in transforms], ""
+    copies = (transforms.mapped, transforms.recomputed, transforms.scanned)
+    yield transforms.transforms_change_nothing, [(case, each) for each in copies], ""
     yield from _reference(case, seed, everywhere[1:], slots)
 
 

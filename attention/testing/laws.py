@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from typing import Any
 
@@ -11,23 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention.analysis.growth import exponent
 from attention.analysis.matrices import effective_matrix
-from attention.analysis.multiply_adds import multiply_adds
 from attention.masks import Causal, Mask, Segments
 from attention.protocols import WithAxes
 from attention.shapes import Sizes
 from attention.testing.case import Case, Inputs, qkv
-from attention.testing.draw import Drawn, draw, weighted_sum
-from attention.testing.law import assert_close, assert_finite, assert_zero, expect, law
+from attention.testing.draw import Drawn, draw
+from attention.testing.law import assert_close, assert_zero, expect, law
 from attention.testing.masks import Setting, somewhere
 
 FLOAT32, BFLOAT16 = 5e-6, 2e-2  # of outputs against the reference
 ROUNDING = 1e-5
 STEP = 1e-6
 MOST = 1e4  # of a gradient where all that is drawn is about 1
-EDGES = 0.1  # of an exponent: a window's first block is cheaper than the others
-TRACED = 1024, 16384
 
 
 @law
@@ -221,135 +217,3 @@ def gradients_of_a_zero_token_are_of_ordinary_size(case: Case) -> None:
     _, *grads = drawn.grads(inputs=inputs)
     for leaf in jax.tree.leaves(grads):
         expect(np.abs(leaf) < MOST, f"a gradient is {np.abs(leaf).max():.2g}")
-
-
-def plain(drawn: Drawn) -> Callable:
-    """A function of the inputs and the mask."""
-
-    def attention(inputs: Inputs, mask: Any) -> jax.Array:
-        return drawn.case.apply(drawn.sizes, drawn.variables, inputs, mask, drawn.bias)
-
-    return attention
-
-
-def mapped(attention: Callable) -> Callable:
-    """Rows one at a time."""
-
-    def rows(inputs: Inputs, mask: Any) -> jax.Array:
-        one = jax.tree.map(lambda x: x[:, None], (inputs, mask))
-        return jax.vmap(attention)(*one).swapaxes(0, 1)
-
-    return rows
-
-
-def recomputed(attention: Callable) -> Callable:
-    checkpointed = jax.checkpoint(attention)
-    return lambda inputs, mask: checkpointed(inputs, mask)[None]
-
-
-def scanned(attention: Callable) -> Callable:
-    """The same layer twice; inputs and mask are carried."""
-
-    def layer(carry: Any, _: None) -> tuple[Any, jax.Array]:
-        return carry, attention(*carry)
-
-    return lambda inputs, mask: jax.lax.scan(layer, (inputs, mask), length=2)[1]
-
-
-@law
-def transforms_change_nothing(case: Case, transform: Callable) -> None:
-    """vmap, remat and scan; a transform makes copies of the output."""
-    drawn = draw(somewhere(case))
-    out, grads, _ = drawn.grads()
-    attention = transform(plain(drawn))
-
-    def loss(inputs: Inputs, mask: Any) -> tuple[jax.Array, jax.Array]:
-        copies = attention(inputs, mask)
-        return weighted_sum(copies.mean(0)), copies
-
-    our_grads, copies = jax.jit(jax.grad(loss, has_aux=True))(drawn.inputs, drawn.mask)
-    for copy in np.asarray(copies):
-        assert_close(copy, out, ROUNDING)
-    for name, grad in grads.items():
-        assert_finite(grad, f"gradients by {name}", zero=case.idle)
-        assert_close(our_grads[name], grad, ROUNDING, f"gradients by {name}")
-
-
-@law
-def jit_changes_nothing(case: Case) -> None:
-    """Where Python sees the numbers, as without jit, it asks for the same operations.
-
-    Running them one by one would compile each.
-    """
-    drawn = draw(somewhere(case))
-    traced = jax.make_jaxpr(plain(drawn))(drawn.inputs, drawn.mask)
-    seen = jax.make_jaxpr(lambda: plain(drawn)(drawn.inputs, drawn.mask))()
-    expect(len(traced.eqns) > 1, "it computes nothing")
-    same = list(operations(traced.jaxpr)) == list(operations(seen.jaxpr))
-    expect(same, "Python asks for other operations where it sees the numbers")
-    expect(not traced.effects and not seen.effects, "something is called on the host")
-
-
-def operations(jaxpr: Any) -> Iterator[Any]:
-    """All operations in order, those of loops and branches too, with all that is constant."""
-    for equation in jaxpr.eqns:
-        params = equation.params.items()
-        inner = [jaxpr_of(leaf) for leaf in jax.tree.leaves([value for _, value in params])]
-        inner = [each for each in inner if each is not None]
-        out = [str(variable.aval) for variable in equation.outvars]
-        if inner:  # whether it takes a number as an argument or as a constant may differ
-            yield equation.primitive.name, out
-        else:
-            settings = [(name, str(value)) for name, value in params if not callable(value)]
-            given = [str(getattr(each, "val", each.aval)) for each in equation.invars]
-            yield equation.primitive.name, out, settings, given
-        for each in inner:
-            yield from operations(each)
-
-
-def jaxpr_of(value: Any) -> Any:
-    value = getattr(value, "jaxpr", value)
-    return value if hasattr(value, "eqns") else None
-
-
-def forward_and_grad(drawn: Drawn) -> dict[str, Callable]:
-    """Functions of the inputs, the mask and the variables."""
-
-    def out(inputs: Inputs, mask: Any, variables: Any) -> jax.Array:
-        return drawn.case.apply(drawn.sizes, variables, inputs, mask)
-
-    def total(*arguments: Any) -> jax.Array:
-        return out(*arguments).sum(dtype="float32")
-
-    return {"forward": out, "gradient": jax.grad(total)}
-
-
-def shapes(drawn: Drawn) -> Any:
-    """The shapes of the inputs, of the mask and of the variables."""
-    all_three = drawn.inputs, drawn.mask, drawn.variables
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), all_three)
-
-
-def grown(setting: Setting, length: int) -> Setting:
-    """The setting with its attention made for a length, where that matters."""
-    case = setting.case
-    if case.grown is None:
-        return setting
-    return setting._replace(case=replace(case, attention=case.grown(length)))
-
-
-def costs(measure: Callable, setting: Setting, part: str, lengths: tuple[int, ...]) -> list[int]:
-    """What ``measure`` says of the forward pass or the gradient at each length; none is run."""
-    drawn = [
-        draw(grown(setting, length), batch=1, q_len=length, abstract=True) for length in lengths
-    ]
-    return [measure(forward_and_grad(one)[part], *shapes(one)) for one in drawn]
-
-
-@law
-def multiply_adds_grow_as_declared(setting: Setting, part: str = "forward") -> None:
-    """Traced at 1k and 16k tokens; a length half-way would not move the slope that is fitted."""
-    counted = costs(multiply_adds, setting, part, TRACED)
-    expect(min(counted) > 0, "there are none")
-    most, found = setting.case.multiply_adds, exponent(TRACED, counted)
-    expect(found <= most + EDGES, f"they grow as n^{found:.2f}, expected at most n^{most:g}")

@@ -10,7 +10,7 @@ import pytest
 from attention.analysis.growth import exponent
 from attention.analysis.memory import temporary_bytes
 from attention.analysis.multiply_adds import multiply_adds
-from attention.testing import laws
+from attention.testing import cost
 from tests.laws.cases import CASES
 from tests.laws.settings import settings_of
 
@@ -30,7 +30,7 @@ def once(settings):
 @pytest.mark.parametrize("part", ["forward", pytest.param("gradient", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("setting", settings_of(CASES, ("lengths", "edges")))
 def test_multiply_adds(setting, part):
-    laws.multiply_adds_grow_as_declared(setting, part)
+    cost.multiply_adds_grow_as_declared(setting, part)
 
 
 @pytest.mark.slow
@@ -38,8 +38,8 @@ def test_multiply_adds(setting, part):
 @pytest.mark.parametrize("setting", once(settings_of(CASES, ("lengths", "edges"))))
 def test_temporary_bytes(setting, part):
     lengths = setting.case.compiled
-    needed = [1 + n for n in laws.costs(temporary_bytes, setting, part, lengths)]
-    assert exponent(lengths, needed) <= setting.case.temporary_bytes + laws.EDGES
+    needed = [1 + n for n in cost.costs(temporary_bytes, setting, part, lengths)]
+    assert exponent(lengths, needed) <= setting.case.temporary_bytes + cost.EDGES
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -48,12 +48,12 @@ def test_a_declared_square_is_one(case, part):
     """A count that misses a loop would pass above."""
     setting = settings_of([case], ("lengths",))[0].values[0]
     longer = 4096, 16384  # the projections of a MultiHead are linear
-    assert exponent(longer, laws.costs(multiply_adds, setting, part, longer)) > 1.9
+    assert exponent(longer, cost.costs(multiply_adds, setting, part, longer)) > 1.9
 
 
 def test_the_gradient_costs_more_than_the_forward_pass():
     setting = settings_of(CASES, ("lengths",))[0].values[0]
-    forward, gradient = (laws.costs(multiply_adds, setting, part, (1024,))[0] for part in PARTS)
+    forward, gradient = (cost.costs(multiply_adds, setting, part, (1024,))[0] for part in PARTS)
     assert gradient >= 2.5 * forward
     assert forward == 3 * 1024**2 * (4 + 5)
     assert jnp.issubdtype(type(forward), jnp.integer) or isinstance(forward, int)

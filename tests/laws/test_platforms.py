@@ -4,8 +4,8 @@ import jax
 import pytest
 from jax import export
 
+from attention.testing.cost import forward_and_grad, grown, shapes
 from attention.testing.draw import draw
-from attention.testing.laws import forward_and_grad, grown, shapes
 from attention.testing.masks import somewhere
 from tests.laws.cases import CASES
 

@@ -7,7 +7,7 @@ import re
 import jax.numpy as jnp
 import pytest
 
-from attention.testing import laws
+from attention.testing import transforms
 from attention.testing.draw import draw
 from attention.testing.law import assert_close
 from attention.testing.masks import somewhere
@@ -16,15 +16,17 @@ from tests.laws.cases import CASES, DROPPING
 TOLERANCE = 1e-5
 
 
-@pytest.mark.parametrize("transform", [laws.mapped, laws.recomputed, laws.scanned])
+@pytest.mark.parametrize(
+    "transform", [transforms.mapped, transforms.recomputed, transforms.scanned]
+)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_transforms_change_nothing(case, transform):
-    laws.transforms_change_nothing(case, transform)
+    transforms.transforms_change_nothing(case, transform)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jit_changes_nothing(case):
-    laws.jit_changes_nothing(case)
+    transforms.jit_changes_nothing(case)
 
 
 def family(case):
@@ -38,7 +40,7 @@ REST = [pytest.param(case, marks=pytest.mark.long) for case in CASES if case not
 @pytest.mark.parametrize("case", [*FIRST, *REST], ids=str)
 def test_operations_run_one_by_one_give_the_same(case):
     drawn = draw(somewhere(case))
-    eager = laws.plain(drawn)(drawn.inputs, drawn.mask)
+    eager = transforms.plain(drawn)(drawn.inputs, drawn.mask)
     assert_close(drawn.out(), eager, TOLERANCE)
 
 
