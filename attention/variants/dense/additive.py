@@ -17,6 +17,7 @@ from attention.masks.arrays import check_whole
 from attention.protocols import Attention, Capabilities, WithAxes
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.dense import scored
+from attention.variants.dense.base import DOT_PRODUCT
 
 # Of each head by itself, [H, ins, outs].
 GLOROT = jax.nn.initializers.variance_scaling(
@@ -48,17 +49,7 @@ class Additive(Attention):
     hidden: int = 0
     dropout_rate: float = 0.0
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        bias=True,
-        decoding="cached",
-        segments=True,
-        normalised=True,
-        time="n²·d",
-        memory="n·d",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = replace(DOT_PRODUCT, grouped=False)
 
     def __post_init__(self) -> None:
         check_whole(self, 0, "hidden")

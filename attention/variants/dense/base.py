@@ -9,6 +9,19 @@ from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Attention, Capabilities
 from attention.shapes import Sizes, Tree
 
+DOT_PRODUCT = Capabilities(
+    causal="exact",
+    cross=True,
+    bias=True,
+    decoding="cached",
+    grouped=True,
+    normalised=True,
+    segments=True,
+    time="n²·d",
+    memory="n·d",
+    attends_globally="all",
+)
+
 
 class DotProductAttention(Attention):
     """softmax(q' k'ᵀ / sqrt(D)) v, where a variant says what q' and k' are.
@@ -21,18 +34,7 @@ class DotProductAttention(Attention):
     dropout_rate: float
     kernel: str
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        bias=True,
-        decoding="cached",
-        grouped=True,
-        normalised=True,
-        segments=True,
-        time="n²·d",
-        memory="n·d",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = DOT_PRODUCT
 
     def transformed(self, params: Tree, inputs: Inputs) -> Inputs:
         """The inputs with q' and k'."""

@@ -1,7 +1,7 @@
 """ReLU attention: Wortsman et al. 2023, "Replacing softmax with ReLU in Vision Transformers"."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -12,6 +12,7 @@ from attention.kernels.decode import cache as cache_of_heads
 from attention.protocols import Attention, Capabilities
 from attention.shapes import Sizes, Tree, accumulator
 from attention.variants.dense import scored
+from attention.variants.dense.base import DOT_PRODUCT
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,7 @@ class ReLU(Attention):
 
     dropout_rate: float = 0.0
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        bias=True,
-        decoding="cached",
-        segments=True,
-        time="n²·d",
-        memory="n·d",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = replace(DOT_PRODUCT, grouped=False, normalised=False)
 
     def _attend(
         self, params: Tree, state: Tree, inputs: Inputs, rng: jax.Array | None

@@ -6,10 +6,21 @@ from typing import Any
 import jax
 
 from attention.kernels import Inputs
-from attention.protocols import Attention
+from attention.protocols import Attention, Capabilities
 from attention.shapes import Tree
 from attention.variants.linear import kernelised
 from attention.variants.linear.kernelised import Products
+
+LINEAR = Capabilities(
+    causal="exact",
+    cross=True,
+    decoding="cached",
+    normalised=True,
+    masks="padding and causal",
+    time="n·d²/h",
+    memory="n·d",
+    attends_globally="all",
+)
 
 
 class LinearAttention(Attention):

@@ -11,7 +11,7 @@ import jax
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
 from attention.variants.linear import kernelised
-from attention.variants.linear.base import LinearAttention
+from attention.variants.linear.base import LINEAR, LinearAttention
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,7 @@ class Efficient(LinearAttention):
 
     name: ClassVar[str] = "efficient"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        decoding="cached",
-        normalised=True,
-        masks="padding and causal",
-        time="n·d²/h",
-        memory="n·d",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = LINEAR
 
     def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from attention.protocols import Capabilities
 from attention.shapes import Sizes, Tree
 from attention.variants.linear import kernelised
-from attention.variants.linear.base import LinearAttention
+from attention.variants.linear.base import LINEAR, LinearAttention
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,7 @@ class Linear(LinearAttention):
 
     name: ClassVar[str] = "linear"
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        decoding="cached",
-        normalised=True,
-        masks="padding and causal",
-        time="n·d²/h",
-        memory="n·d",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = LINEAR
 
     def init_cache(
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any

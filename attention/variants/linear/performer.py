@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from attention.kernels import Inputs
+from attention.masks.arrays import check_whole
 from attention.protocols import Capabilities, WithAxes
 from attention.shapes import Sizes, Tree
 from attention.variants.linear import kernelised
-from attention.variants.linear.base import LinearAttention
+from attention.variants.linear.base import LINEAR, LinearAttention
 
 KINDS = ("softmax", "relu")
 
@@ -54,22 +55,10 @@ class Performer(LinearAttention):
     kind: str = "softmax"
     redraw: int = 1000
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        causal="exact",
-        cross=True,
-        decoding="cached",
-        normalised=True,
-        masks="padding and causal",
-        time="n·m·d",
-        memory="n·(d + h·m)",
-        attends_globally="all",
-    )
+    capabilities: ClassVar[Capabilities] = replace(LINEAR, time="n·m·d", memory="n·(d + h·m)")
 
     def __post_init__(self) -> None:
-        for name in ("random_features", "redraw"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"Performer({name}={value!r}): needs a whole number, 0 or more")
+        check_whole(self, 0, "random_features", "redraw")
         if self.kind not in KINDS:
             raise ValueError(f"Performer(kind={self.kind!r}): needs one of {', '.join(KINDS)}")
 

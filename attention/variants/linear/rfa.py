@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from attention.masks.arrays import check_whole
 from attention.protocols import Capabilities, WithAxes
 from attention.shapes import Sizes, Tree, unit
 from attention.variants.linear import kernelised
@@ -54,14 +55,7 @@ class RFA(LinearAttention):
     floor: float = 0.01
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.random_features, int)
-            or isinstance(self.random_features, bool)
-            or self.random_features < 0
-        ):
-            raise ValueError(
-                f"RFA(random_features={self.random_features!r}): needs a whole number, 0 or more"
-            )
+        check_whole(self, 0, "random_features")
         if not 0.0 < self.floor < 1.0:
             raise ValueError(f"RFA(floor={self.floor!r}): needs to be above 0 and below 1")
 
