@@ -40,10 +40,9 @@ class Fault:
     changes: tuple[tuple[str, str], ...]
 
 
-def fault(name: str, law: str, text: str, *changes: str) -> Any:
-    return pytest.param(
-        Fault(name, law, text, tuple(zip(changes[::2], changes[1::2], strict=True))), id=name
-    )
+def fault(name: str, law: str, text: str, *changes: str, long: bool = False) -> Any:
+    made = Fault(name, law, text, tuple(zip(changes[::2], changes[1::2], strict=True)))
+    return pytest.param(made, id=name, marks=pytest.mark.long if long else ())
 
 
 FAULTS = [
@@ -79,11 +78,13 @@ FAULTS = [
     fault("padding counts", "more padding changes nothing", "outputs differ by",
           "see_BHQK.sum(axis=-1, keepdims=True), 1", "k_BHKD.shape[2], 1"),
     fault("segments are ignored", "weights follow the mask", "encoder-segments",
-          "mask.at(*positions), s", '("Segments" in str(mask)) | mask.at(*positions), s'),
+          "mask.at(*positions), s", '("Segments" in str(mask)) | mask.at(*positions), s',
+          long=True),
     fault("a bias is ignored", "a bias counts", "changes outputs by 0",
           "    if bias is not None:", "    if False:"),
     fault("half of a gradient", "gradients equal differences", "slopes differ",
-          "** 0.5\n", "** 0.5\n    s_BHQK = (s_BHQK + jax.lax.stop_gradient(s_BHQK)) / 2\n"),
+          "** 0.5\n", "** 0.5\n    s_BHQK = (s_BHQK + jax.lax.stop_gradient(s_BHQK)) / 2\n",
+          long=True),
 ]  # fmt: skip
 
 
