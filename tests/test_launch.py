@@ -109,6 +109,7 @@ def test_evaluate_takes_any_checkpoint_and_split(opened, trained_run, which):
     assert found.report["step"] == (15 if which == "15" else 20)
 
 
+@pytest.mark.slow
 def test_evaluate_reads_other_files_and_compares(opened, trained_run, corpus, tmp_path):
     workdir, ran = trained_run
     for language in ("en", "de"):
@@ -411,6 +412,7 @@ def test_no_data_directory(launched, tiny, tmp_path):
     mistake(launched("train", TEXT), "config.data.dir: not set; use --config.data.dir=DIR")
 
 
+@pytest.mark.slow
 def test_a_missing_split_or_checkpoint_of_a_run(opened, trained_run, tmp_path):
     workdir = f"--workdir={trained_run[0]}"
     mistake(opened("evaluate", workdir, "--split=dev"), "has no dev.en or dev.en.gz: it has")

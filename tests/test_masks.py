@@ -253,6 +253,7 @@ def test_padding_is_known_through_compositions():
     assert (~both).padding(Q, K) == (None, None)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(compositions, st.integers(0, Q - 1), st.integers(0, Q - 1))
 def test_rows_that_stand_at_different_positions(case, first, second):

@@ -64,6 +64,7 @@ def test_a_decoder_alone_is_that_of_a_transformer_with_the_same_parameters():
     np.testing.assert_allclose(ours, plain, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_needs_no_mask():
     encoder = Encoder(**SMALL, pre_norm=True, norm=BatchNorm)
     plain = encoder.init_with_output(jax.random.key(0), Y_BTM)[0]
@@ -71,6 +72,7 @@ def test_an_encoder_needs_no_mask():
     np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [Softmax(), Local(left=2, right=0), GRU(bidirectional=False)])
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_without_a_cross_attention_steps_are_the_full_pass(attention, pre_norm):
@@ -112,6 +114,7 @@ def test_without_a_cross_attention_nothing_points():
         decoder.init(jax.random.key(0), Y_BTM, LENGTHS_B)
 
 
+@pytest.mark.slow
 def test_a_transformer_from_nnx_has_the_same_parameters():
     model = model_of()
     with nnx.use_eager_sharding(False):

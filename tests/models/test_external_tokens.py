@@ -37,6 +37,7 @@ def changed_by_the_last_token(layers, external):
     return np.any(np.asarray(one != other), axis=-1)[0]
 
 
+@pytest.mark.slow
 def test_tokens_meet_in_them_after_two_layers():
     np.testing.assert_array_equal(changed_by_the_last_token(1, 2), [0, 0, 0, 0, 1])
     np.testing.assert_array_equal(changed_by_the_last_token(2, 2), [1, 1, 1, 1, 1])

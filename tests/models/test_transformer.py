@@ -264,6 +264,7 @@ def test_beams_share_the_memory_and_may_be_reordered(form):
     np.testing.assert_allclose(two, full[:, 2:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rows_may_stand_at_different_positions():
     model = model_of()
     memory, empty = run(model)(SOURCE_BS, length=6, method="start")
@@ -287,6 +288,7 @@ def test_remat_changes_nothing():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_close():
     model = model_of(dtype=jnp.bfloat16)
     assert {a.dtype for a in jax.tree.leaves(variables_of(model))} == {jnp.dtype("float32")}
@@ -297,6 +299,7 @@ def test_bfloat16_stays_close():
     assert np.abs(ours - plain).max() > 0
 
 
+@pytest.mark.slow
 def test_vmap_changes_nothing():
     model = model_of()
     rows = jax.jit(jax.vmap(partial(model.apply, variables_of(model))))
@@ -355,6 +358,7 @@ def test_decoding_from_a_cache_with_biases_and_shared_heads(position_bias, kv_he
     np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TOKENS_BT), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "left", [2, *(pytest.param(left, marks=pytest.mark.slow) for left in (0, 5, 40))]
 )

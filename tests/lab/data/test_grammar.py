@@ -107,6 +107,7 @@ def test_a_symbol_without_rules_is_named():
 # The sample.
 
 
+@pytest.mark.slow
 def test_sentences_are_distinct_and_as_many_as_asked():
     for pairs, count in ((drawn("train"), 30_000), (drawn("test"), 2_000), (drawn("valid"), 2_000)):
         assert len(pairs) == len(set(pairs.source)) == count

@@ -59,6 +59,7 @@ def eight(eight_devices, tmp_path_factory):
     return output | {"directory": directory}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_eight_devices_equal_one(toy, eight, accumulate):
     opt = toy.make_optimiser(clip=1.0)

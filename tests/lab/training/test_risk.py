@@ -40,6 +40,7 @@ def test_equals_transcription(alpha):
     assert float(rows) == expected[1] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [5e-3, 1.0])
 def test_gradient(alpha):
     with jax.enable_x64(True):

@@ -224,6 +224,7 @@ def test_kernels_begin_with_glorots_variance_and_biases_with_zero():
         assert float(jnp.var(part["kernel"])) == pytest.approx(2 / (64 + 128), rel=0.05), name
 
 
+@pytest.mark.slow
 def test_use_from_nnx():
     layer = MultiHead(heads=2, attention=Softmax(dropout_rate=0.5))
     # NNX would have a mesh for the named axes of parameters; without one it is told so.
@@ -360,6 +361,7 @@ def test_what_does_not_fit_is_told(layer, inputs, message):
         jax.eval_shape(layer.init, jax.random.key(0), *inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_what_is_sown_gives_the_matrix_that_was_used(kv_heads):
     x_BTM = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 8)), "float32")
