@@ -162,6 +162,7 @@ def test_dense_is_the_predicate(case):
     np.testing.assert_array_equal(whole(see), case.dense())
 
 
+@pytest.mark.slow
 def test_masks_without_arrays_have_any_length():
     for name in ("everything", "causal", "window", "lengths", *STATIC):
         if name == "named are global":
@@ -229,6 +230,7 @@ def test_random_blocks_are_a_few_for_each_row_and_as_asked():
     assert RandomBlocks(64, 3, 2).table().all()  # fewer than are asked for: all
 
 
+@pytest.mark.slow
 def test_edges_are_those_of_the_list():
     edges = [[(0, 1), (2, 2)], [(3, 0), (-1, -1)]]
     see = Edges(np.array(edges), 4).dense(4, 4)

@@ -235,6 +235,7 @@ def test_cached_decoding_is_the_full_pass(form):
     np.testing.assert_array_equal(cache["pos_B"], [6, 6])
 
 
+@pytest.mark.slow
 def test_a_cache_that_grows_is_the_full_pass():
     model = model_of()
     memory, cache = run(model)(SOURCE_BS, length=0, method="start")
@@ -307,6 +308,7 @@ def test_vmap_changes_nothing():
     np.testing.assert_allclose(ours, run(model)(SOURCE_BS, TARGET_BT), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_is_on_with_an_rng_alone():
     model = model_of("post, rotary", dropout=0.5, decoder=Softmax(dropout_rate=0.5))
     plain = np.asarray(run(model_of("post, rotary"))(SOURCE_BS, TARGET_BT))

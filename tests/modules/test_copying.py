@@ -36,6 +36,7 @@ def log_probs(*arguments, bias=0.3, dtype=jnp.float32):
     return PointerGenerator(dtype).apply(variables(bias=bias), *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.3, 1.0])
 def test_equal_to_the_papers_equations(missing):
     *arrays, source = inputs(missing=missing)
@@ -65,6 +66,7 @@ def test_padding_is_never_copied():
         np.testing.assert_allclose(ours[b].sum(-1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [-1e4, -60.0, 60.0, 1e4])
 @pytest.mark.parametrize("missing", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("scale", [1.0, 300.0])

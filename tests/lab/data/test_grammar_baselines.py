@@ -73,6 +73,7 @@ def test_word_by_word_translation_scores_below_45():
     assert 30 < bleu(hypotheses) < 45
 
 
+@pytest.mark.slow
 def test_the_nearest_training_pair_scores_below_45():
     train = sample_pairs("train", 20_000)
 

@@ -43,6 +43,7 @@ def test_four_microbatches_equal_the_whole_batch(toy):
     assert int(parts.model_state["calls"]) == 24
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_mean_per_token(toy):
     opt = toy.make_optimiser()
     batch = toy.batch(0)
