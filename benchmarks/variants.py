@@ -157,9 +157,8 @@ def step() -> None:
 
 def made(attend: Any) -> tuple[Any, Any]:
     """Its parameters and state."""
-    boxed = attend.init(jax.random.key(0), SIZES)
-    if hasattr(attend, "init_shared"):
-        boxed = boxed[0] | attend.params_shared(jax.random.key(1), SIZES), boxed[1]
+    params, state = attend.init(jax.random.key(0), SIZES)
+    boxed = params | attend.params_shared(jax.random.key(1), SIZES), state
     return jax.tree.map(lambda x: x.value, boxed, is_leaf=lambda x: isinstance(x, WithAxes))
 
 
