@@ -106,13 +106,3 @@ def check_scores(name: str, shape: tuple[int, ...], scores: tuple[int, ...]) -> 
             f"{name} has shape {shape}; it needs to broadcast to the scores, [B, H, Q, K] = "
             f"{list(scores)}"
         )
-
-
-def check_one_sequence(attend: Any, q_BQHD: jax.Array, k_BKHD: jax.Array) -> None:
-    """Raises NotImplementedError where queries and keys are not of one sequence."""
-    q_len, k_len = q_BQHD.shape[1], k_BKHD.shape[1]
-    if q_len != k_len:
-        raise NotImplementedError(
-            f"{type(attend).__name__} cannot attend across two sequences, {q_len} queries to "
-            f"{k_len} keys; use Softmax"
-        )

@@ -48,13 +48,13 @@ class Inputs(NamedTuple):
     def q_real_BQ(self) -> jax.Array:
         """Which queries are not padding, bool [B, Q]."""
         batch, q_len = self.q_BQHD.shape[:2]
-        return _real(self.mask.padding(q_len, self.k_BKHD.shape[1])[0], batch, q_len)
+        return whole_padding(self.mask.padding(q_len, self.k_BKHD.shape[1])[0], batch, q_len)
 
     @property
     def k_real_BK(self) -> jax.Array:
         """Which keys are not padding, bool [B, K]."""
         batch, k_len = self.k_BKHD.shape[:2]
-        return _real(self.mask.padding(self.q_BQHD.shape[1], k_len)[1], batch, k_len)
+        return whole_padding(self.mask.padding(self.q_BQHD.shape[1], k_len)[1], batch, k_len)
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,6 @@ def real_at(mask: Mask, pos_BQ: jax.Array) -> jax.Array:
     return jnp.broadcast_to(real_BQ, pos_BQ.shape)
 
 
-def _real(real_BT: jax.Array | None, batch: int, length: int) -> jax.Array:
+def whole_padding(real_BT: jax.Array | None, batch: int, length: int) -> jax.Array:
+    """One side of ``Mask.padding`` as an array, bool [B, T]."""
     return jnp.broadcast_to(True if real_BT is None else real_BT, (batch, length))

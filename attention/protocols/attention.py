@@ -9,8 +9,8 @@ from attention.biases import Bias
 from attention.errors import UnsupportedError
 from attention.kernels.inputs import Inputs, RowsOfBias, is_causal, read_inputs
 from attention.masks import as_mask
-from attention.protocols.capabilities import Needs, require
-from attention.protocols.variant import Variant, no_cache
+from attention.protocols.capabilities import Needs, require, unsupported
+from attention.protocols.variant import Variant
 from attention.shapes import Sizes, Tree
 
 
@@ -118,7 +118,7 @@ class Attention(Variant):
         self, params: Tree, state: Tree, cache: Tree, inputs: Inputs
     ) -> tuple[jax.Array, Tree]:
         """``extend``; padding in the inputs may be anything."""
-        raise no_cache(self)
+        raise self._no_cache()
 
     def _read(self, q: Any, k: Any, v: Any, mask: Any, bias: Any, x: Any) -> Inputs:
         """The inputs, if the attention can serve them."""
@@ -129,10 +129,8 @@ class Attention(Variant):
         inputs = read_inputs(q, k, v, mask, bias, x)
         (_, q_len, heads, _), (_, k_len, kv_heads, _) = q.shape, k.shape
         if inputs.causal and can.masks != "any" and q_len != k_len:
-            raise UnsupportedError(
-                f"{name} cannot attend causally across two sequences, {q_len} queries to {k_len} "
-                "keys; use Softmax"
-            )
+            sides = f"{q_len} queries to {k_len} keys"
+            raise unsupported(self, f"attend causally across two sequences, {sides}")
         if heads != kv_heads and not can.grouped:
             raise UnsupportedError(
                 f"{name} cannot share {kv_heads} heads of keys among {heads} of queries; use "

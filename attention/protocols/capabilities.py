@@ -9,7 +9,7 @@ from attention.errors import UnsupportedError
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an attention or a token mixer can do; what it does not declare is refused.
+    """What an attention or a token mixer can do; what is not declared raises an error.
 
     Attributes:
       causal: "exact" when outputs at i never change with anything after i; "values only" when no
@@ -63,11 +63,6 @@ class Capabilities:
     otherwise: str = ""
     across: str = ""
 
-    @property
-    def remedy(self) -> str:
-        """What to do where it must be causal and is not, as the end of an error's text."""
-        return f"; {self.otherwise}" if self.otherwise else ""
-
 
 @dataclass(frozen=True)
 class Needs:
@@ -98,7 +93,7 @@ class Needs:
 
 def require(attention: Any, needs: Needs) -> None:
     """Raises UnsupportedError, with a remedy, where the attention lacks what is needed."""
-    can, name = attention.capabilities, type(attention).__name__
+    can = attention.capabilities
     own = can.projections not in ("values", "none")
     one_way = can.one_way is not None and getattr(attention, can.one_way[0]) == can.one_way[1]
     for needed, able, request, remedy in (
@@ -146,9 +141,13 @@ def require(attention: Any, needs: Needs) -> None:
         ),
     ):
         if needed and not able:
-            raise UnsupportedError(
-                f"{name} cannot {request}; use Softmax{remedy and '; ' + remedy}"
-            )
+            raise unsupported(attention, request, remedy)
+
+
+def unsupported(variant: Any, request: str, remedy: str = "") -> UnsupportedError:
+    """The error of a variant that cannot do what was asked for."""
+    remedy = f"; {remedy}" if remedy else ""
+    return UnsupportedError(f"{type(variant).__name__} cannot {request}; use Softmax{remedy}")
 
 
 def _global_tokens(attention: Any) -> float:

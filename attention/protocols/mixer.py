@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, final
 import jax
 import jax.numpy as jnp
 
-from attention.kernels.inputs import is_causal, real_at
+from attention.kernels.inputs import is_causal, real_at, whole_padding
 from attention.masks import as_mask
 from attention.protocols.capabilities import Needs, require
-from attention.protocols.variant import Variant, no_cache
+from attention.protocols.variant import Variant
 from attention.shapes import Tree
 
 
@@ -59,8 +59,7 @@ class TokenMixer(Variant):
         require(self, Needs(causal=is_causal(mask)))
         self._check(mask, length)
         mask.check(length, length)
-        real_BT = mask.padding(length, length)[0]
-        real_BT = jnp.broadcast_to(True if real_BT is None else real_BT, (batch, length))
+        real_BT = whole_padding(mask.padding(length, length)[0], batch, length)
         x_BTM = jnp.where(real_BT[..., None], x_BTM, 0)
         inputs = MixerInputs(x_BTM, real_BT, is_causal(mask))
         out_BTM, state = self._mix(params, state, inputs, rng)
@@ -89,4 +88,4 @@ class TokenMixer(Variant):
         self, params: Tree, state: Tree, cache: Tree, inputs: MixerInputs
     ) -> tuple[jax.Array, Tree]:
         """``extend``, and the cache but for its ``index_B``."""
-        raise no_cache(self)
+        raise self._no_cache()

@@ -9,7 +9,7 @@ import jax
 
 from attention.errors import UnsupportedError
 from attention.kernels.inputs import check_padding_and_causal
-from attention.protocols.capabilities import Capabilities
+from attention.protocols.capabilities import Capabilities, unsupported
 from attention.shapes import Sizes, Tree
 
 
@@ -56,7 +56,7 @@ class Variant(abc.ABC):
         self, params: Tree, state: Tree, sizes: Sizes, batch: int, length: int, dtype: Any
     ) -> Tree:
         """An empty cache for ``length`` positions; every leaf has the batch first."""
-        raise no_cache(self)
+        raise self._no_cache()
 
     def _check(self, mask: Any, length: int) -> None:
         """Raises an error where it cannot follow the mask, or the sequence is too long."""
@@ -68,11 +68,6 @@ class Variant(abc.ABC):
         if self.capabilities.masks != "any":
             check_padding_and_causal(type(self).__name__, mask)
 
-
-def no_cache(variant: Variant) -> UnsupportedError:
-    """The error of a variant that has no cache of its own sequence to decode from."""
-    remedy = variant.capabilities.otherwise
-    return UnsupportedError(
-        f"{type(variant).__name__} cannot decode from a cache; use Softmax"
-        f"{remedy and '; ' + remedy}"
-    )
+    def _no_cache(self) -> UnsupportedError:
+        """The error where there is no cache of its own sequence to decode from."""
+        return unsupported(self, "decode from a cache", self.capabilities.otherwise)
